@@ -128,6 +128,8 @@ class Group:
     joules_per_token_low: float | None = None
     """ends of its range over sessions; None below three"""
     joules_per_token_high: float | None = None
+    joules_per_token_most: float | None = None
+    """the largest of a session, of however many"""
     joules_per_token_above_idle: float | None = None
     """the same without the energy of the idle card"""
     joules_per_token_above_idle_low: float | None = None

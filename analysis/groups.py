@@ -19,12 +19,12 @@ from runner.record.record import MEASURED
 
 KEYS = ("cell_key", "protocol", "code_key", "env_key")
 CELL_ORDER = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache", "dtype", "weights_id", "options")
-WALL = "step_wall_ms"
+WALL, ENERGY = "step_wall_ms", "joules_per_token"
 WORST = frozenset({"peak_bytes", "logit_error", "step_wall_p90_ms", "step_wall_p95_ms"})
 """Metrics that a group takes from its worst session; all others, without bounds, are the median over sessions."""
 BOUNDS = frozenset({"p99_ms"})
 """Bounds that the steps of a session may be too few for. A group has the largest, and none if a session has none."""
-JOULES = frozenset({"joules_per_token", "joules_per_token_above_idle"})
+JOULES = frozenset({ENERGY, "joules_per_token_above_idle"})
 """Metrics of the sessions that measured the energy of the step that they timed. They have a range over these sessions,
 if these are at least `FEWEST_FOR_A_RANGE`."""
 FEWEST_FOR_A_RANGE = 3
@@ -100,6 +100,7 @@ def _aggregated(frame: Frame, metrics: Sequence[str]) -> polars.DataFrame:
         column(WALL).filter(counted).sort().alias("walls"),
         *centres,
         *ends,
+        *([_values(ENERGY, counted).max().alias(f"{ENERGY}_most")] if ENERGY in metrics else []),
     )
 
 

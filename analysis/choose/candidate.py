@@ -50,6 +50,8 @@ class Candidate:
     joules_per_token: float | None = None
     joules_low: float | None = None
     joules_high: float | None = None
+    joules_most: float | None = None
+    """energy per token of the session that took most"""
     usd_per_mtok: float | None = None
     memory_left_bytes: float | None = None
 

@@ -13,6 +13,7 @@ from analysis.choose.worstsession import Tail, tail
 from analysis.group import Group
 from analysis.prices import Prices
 from analysis.reading import Reading
+from runner.counts import listed
 
 METRICS = ("step_wall_ms", "prefill_ms", "peak_bytes", "joules_per_token")
 NEWEST = 20
@@ -45,13 +46,20 @@ def _with_energy(group: Group, others: Iterable[Group]) -> Group:
     return group if group in alike else max(alike, key=lambda other: other.sessions, default=group)
 
 
+def _source(energy: Group, group: Group) -> str:
+    """Returns what the energy of another protocol comes from, with the flags that the row does not have."""
+    more = [flag for flag in energy.flags if flag not in group.flags]
+    flagged = f", where it is flagged {listed(more, 'and')}" if more else ""
+    return f"J/token as measured with {energy.protocol}{flagged}"
+
+
 def _candidate(group: Group, energy: Group, tail_: Tail | None, tokens: int, prices: Prices) -> Candidate:
     return Candidate(
         configuration=Configuration(
             group.gpu, group.model, group.ctx, group.quant, group.kernel, group.runtime, group.cache
         ),
         basis=MEASURED,
-        source="" if energy is group else f"J/token as measured with {energy.protocol}",
+        source="" if energy is group else _source(energy, group),
         step_ms=group.wall_ms,
         chunk_ms=tokens * group.wall_ms if tail_ is None else tail_.chunk_ms,
         group=group,
@@ -59,6 +67,7 @@ def _candidate(group: Group, energy: Group, tail_: Tail | None, tokens: int, pri
         joules_per_token=energy.joules_per_token,
         joules_low=energy.joules_per_token_low,
         joules_high=energy.joules_per_token_high,
+        joules_most=energy.joules_per_token_most,
         usd_per_mtok=pricing.usd_per_mtok(group.gpu, group.wall_ms, prices),
         memory_left_bytes=memory.left_bytes(group.gpu, group.peak_bytes),
     )

@@ -95,8 +95,7 @@ def _rulings(candidate: Candidate, limits: Limits) -> Iterator[Ruling]:
     if limits.usd_per_mtok is not None:
         yield _on_cost(candidate.usd_per_mtok, limits.usd_per_mtok, "$/Mtok", (TOO_EXPENSIVE, NO_PRICE))
     if limits.joules_per_token is not None:
-        worst = candidate.joules_high if candidate.joules_high is not None else candidate.joules_per_token
-        yield _on_cost(worst, limits.joules_per_token, "J/token", (TOO_HUNGRY, NO_ENERGY))
+        yield _on_cost(candidate.joules_most, limits.joules_per_token, "J/token", (TOO_HUNGRY, NO_ENERGY))
 
 
 def _on_time(candidate: Candidate, limits: Limits) -> Ruling:

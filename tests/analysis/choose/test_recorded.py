@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.choose import recorded
+from analysis.choose import recorded, ruling
+from analysis.choose.limits import Limits
 from analysis.choose.scope import Scope
 from runner.record import tails
-from tests.support.energies import energy_record
+from runner.record.sections.energy import POWER_SAMPLES
+from tests.support.energies import energy_record, energy_section, with_energy
 from tests.support.records import example_record
 from tests.support.reports import too_fast
 from tests.support.tailrecords import tail_record, three_sessions
@@ -76,3 +78,22 @@ def test_energy_of_another_protocol_is_the_same_cells(reading_of) -> None:
     assert tail.joules_per_token == plain.joules_per_token == plain.group.joules_per_token
     assert (tail.joules_low, tail.joules_high) == (plain.joules_low, plain.joules_high)
     assert plain.source == ""
+
+
+@pytest.mark.medium
+def test_flags_of_a_borrowed_energy_are_told(reading_of) -> None:
+    sampled = with_energy(example_record(step_ms=8.0), energy_section(8.0, source=POWER_SAMPLES))
+    found = recorded.candidates(reading_of([tail_record(), sampled]), SCOPE, 1, {})
+    (tail,) = (each for each in found if each.group.protocol == "tail-5-300")
+    assert "power-samples" not in tail.flags
+    assert tail.source == "J/token as measured with paper-5-30, where it is flagged power-samples"
+
+
+@pytest.mark.medium
+def test_a_limit_is_for_the_session_that_took_most_of_however_many(reading_of) -> None:
+    records = [with_energy(example_record(step_ms=8.0), energy_section(8.0, watts)) for watts in (250.0, 375.0)]
+    (found,) = recorded.candidates(reading_of(records), SCOPE, 1, {})
+    # 250 W · 8 ms = 2 J, 375 W · 8 ms = 3 J
+    assert (found.joules_per_token, found.joules_most) == pytest.approx((2.5, 3.0), rel=0.001)
+    assert found.joules_high is None
+    assert ruling.ruling(found, Limits(joules_per_token=2.6)).word == "too much energy"

@@ -93,16 +93,16 @@ def test_37_chunks_of_8_are_not_enough_for_one_miss_in_a_thousand() -> None:
 
 
 def test_a_limit_of_cost_fails_or_lacks_its_number() -> None:
-    found = measured(tail_of(), usd_per_mtok=3.0, joules_per_token=1.0)
+    found = measured(tail_of(), usd_per_mtok=3.0, joules_most=1.0)
     assert ruled(found, usd_per_mtok=3.0, joules_per_token=1.0) == (MEETS, "yes")
     assert ruled(found, usd_per_mtok=2.9) == (FAILS, "too expensive")
     assert ruled(found, joules_per_token=0.9) == (FAILS, "too much energy")
     assert ruled(replace(found, usd_per_mtok=None), usd_per_mtok=9.0) == (LACKS, "no data: price")
-    assert ruled(replace(found, joules_per_token=None), joules_per_token=9.0) == (LACKS, "no data: energy")
+    assert ruled(replace(found, joules_most=None), joules_per_token=9.0) == (LACKS, "no data: energy")
 
 
 def test_the_worst_session_counts_for_energy_too() -> None:
-    found = measured(tail_of(), joules_per_token=1.0, joules_low=0.9, joules_high=1.2)
+    found = measured(tail_of(), joules_per_token=1.0, joules_low=0.9, joules_high=1.2, joules_most=1.2)
     assert ruled(found, joules_per_token=1.1) == (FAILS, "too much energy")
 
 

@@ -68,7 +68,7 @@ def test_the_price_per_hour_is_named() -> None:
 
 def test_a_number_that_nobody_has_is_said_with_its_remedy() -> None:
     text = " ".join(choose.sentences([row_of(predicted(1.0, 2.0))]))
-    assert "No session measured J/token: `python -m runner cell --energy`" in text
+    assert "No row has J/token: `python -m runner cell --energy`" in text
     assert "No price is known of h200: `choose --price h200=DOLLARS`" in text
     known = [row_of(measured(tail_of(), usd_per_mtok=1.0, joules_per_token=2.0))]
     assert "No " not in " ".join(choose.sentences(known))
