@@ -67,7 +67,8 @@ def _no_p99(tail: Tail) -> str:
     """Returns why the tail has no bound on p99."""
     if not tail.is_promise:
         return f"no tail from {counted(len(tail.samples), 'session')}"
-    return f"not enough steps for p99: {min(len(sample.times) for sample in tail.samples)}"
+    least = min((sample.size for sample in tail.samples), key=lambda size: size.n_eff)
+    return f"not enough steps for p99: {least.n}, worth {least.n_eff:.0f} independent ones"
 
 
 def ruling(candidate: Candidate, limits: Limits) -> Ruling:

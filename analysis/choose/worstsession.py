@@ -11,7 +11,7 @@ from functools import cached_property
 from statistics import median
 
 from runner.record import tails
-from runner.record.tails import Miss, Windows
+from runner.record.tails import Effective, Miss, Windows
 
 FEWEST_SESSIONS = 3
 """Sessions from which a tail is stated."""
@@ -42,6 +42,11 @@ class Sample:
     def times(self) -> list[float]:
         """Returns the times of all chunks in ms, sorted."""
         return sorted(time for window in self.windows for time in window)
+
+    @cached_property
+    def size(self) -> Effective:
+        """Returns the number of chunks, and the number of independent ones that they are worth."""
+        return tails.effective(self.windows)
 
     @cached_property
     def p99_ms(self) -> float | None:

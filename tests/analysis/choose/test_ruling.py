@@ -11,6 +11,7 @@ from analysis.choose import ruling
 from analysis.choose.candidate import Candidate
 from analysis.choose.limits import Limits
 from analysis.choose.ruling import FAILS, LACKS, MEETS
+from runner.record import tails
 from tests.support.candidates import measured, predicted, published, tail_of
 
 
@@ -31,8 +32,20 @@ def test_without_enough_steps_or_sessions_the_median_decides_and_promises_nothin
     for candidate in (short, few):
         assert ruled(candidate, 9.0) == (MEETS, "median only")
         assert ruled(candidate, 7.0) == (FAILS, "too slow")
-    assert "not enough steps for p99: 30" in ruling.ruling(short, Limits()).reason
+    assert "not enough steps for p99: 30, worth 30 independent ones" in ruling.ruling(short, Limits()).reason
     assert "no tail from 2 sessions" in ruling.ruling(few, Limits()).reason
+
+
+def test_many_dependent_steps_are_told_with_what_they_are_worth() -> None:
+    from analysis.choose.worstsession import tail
+
+    burst = [[8.0] * 270 + [9.0] * 30] * 10  # the slowest steps of a window stand together
+    found = tail([burst] * 3, 1)
+    assert found is not None
+    worth = tails.effective(burst).n_eff
+    assert worth < 300
+    reason = ruling.ruling(measured(found), Limits()).reason
+    assert reason.endswith(f"not enough steps for p99: 3000, worth {worth:.0f} independent ones")
 
 
 def test_the_median_is_that_of_the_slowest_session() -> None:
