@@ -71,6 +71,8 @@ def read(path: Path) -> Study:
 def _keys(file: Node) -> Keys:
     keys = file.members()
     for name, node in keys.items():
+        if name in choices.FIELDS:
+            raise node.error(f"a field of the matrix: write it there, as `matrix: {{{name}: …}}`", BadValue)
         if name not in KEYS:
             raise choices.unknown_key(node, name, tuple(KEYS))
     if "description" in keys and not isinstance(keys["description"].value, str):
