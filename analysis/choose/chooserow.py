@@ -185,7 +185,7 @@ class ChooseRow(Row):
         if self.joules_per_token is None:
             return None
         low, high = self.joules_per_token_low, self.joules_per_token_high
-        return f"{self.joules_per_token:.3g}" + ("" if low is None or high is None else f" [{low:.3g}–{high:.3g}]")
+        return f"{self.joules_per_token:.3f}" + ("" if low is None or high is None else f" [{low:.3f}–{high:.3f}]")
 
     @property
     def notes(self) -> list[str]:

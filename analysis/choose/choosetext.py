@@ -37,7 +37,7 @@ VALUES = (
     Value("p99 ≤", lambda row: _number(row.p99_ms, ".2f")),
     Value("miss ≤", lambda row: None if row.miss_upper is None else f"{100 * row.miss_upper:.3g} %"),
     Value("tokens/s", lambda row: _number(row.tokens_per_s, ".1f")),
-    Value("J/token", lambda row: _number(row.joules_per_token, ".3g")),
+    Value("J/token", lambda row: _number(row.joules_per_token, ".3f")),
     Value("$/Mtok", lambda row: _number(row.usd_per_mtok, ".2f")),
     Value("GB left", lambda row: _number(row.memory_left_bytes, ".1f", 1e9)),
     Value(FIRST_TOKEN, lambda row: _number(row.prefill_ms, ".0f")),

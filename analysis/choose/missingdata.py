@@ -19,7 +19,7 @@ from runner.record.quantiles import CONFIDENCE
 CELL = "python -m runner cell"
 SIMPLE = {
     ruling.UNCERTAIN: f"measure such cells with `{CELL}`",
-    ruling.NO_ENERGY: f"measure the energy of such cells with `{CELL} --energy`",
+    ruling.NO_ENERGY: f"measure the energy of such cells on a GPU with `{CELL} --energy`",
     ruling.NO_PRICE: "state the price of the GPU with --price GPU=DOLLARS",
 }
 LEAST_TAU = 2

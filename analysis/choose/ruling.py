@@ -148,5 +148,5 @@ def _on_cost(value: float | None, allowed: float, unit: str, words: tuple[str, s
     if value is None:
         return Ruling(LACKS, no_data, f"no {unit}")
     if value > allowed:
-        return Ruling(FAILS, too_much, f"{value:.3g} {unit}", value / allowed)
-    return Ruling(MEETS, YES, f"{value:.3g} {unit}")
+        return Ruling(FAILS, too_much, f"{value:.4g} {unit}", value / allowed)
+    return Ruling(MEETS, YES, f"{value:.4g} {unit}")

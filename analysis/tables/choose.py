@@ -68,7 +68,7 @@ def _sentences(table: Sequence[ChooseRow]) -> Iterator[str]:
         )
     yield "The deadline is for steps: it does not include the time to the first token."
     if all(row.joules_per_token is None for row in table):
-        yield "No row has J/token: `python -m runner cell --energy` measures it."
+        yield "No row has J/token: `python -m runner cell --energy` measures it on a GPU."
     if hourly := _hourly(table):
         at = ", ".join(f"{gpu} {price:.3g}" for gpu, price in hourly.items())
         yield (

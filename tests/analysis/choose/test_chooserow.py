@@ -37,7 +37,7 @@ def test_an_untested_prediction_says_so() -> None:
 def test_energy_has_its_range_from_three_sessions_on() -> None:
     one = row_of(measured(tail_of(), joules_per_token=1.0))
     three = row_of(measured(tail_of(), joules_per_token=1.0, joules_low=0.95, joules_high=1.05))
-    assert (one.joules_words, three.joules_words) == ("1", "1 [0.95–1.05]")
+    assert (one.joules_words, three.joules_words) == ("1.000", "1.000 [0.950–1.050]")
     assert row_of(published(1.0)).joules_words is None
 
 

@@ -29,7 +29,7 @@ def test_each_row_is_one_line_with_its_marks_explained() -> None:
             f"{100 * ROWS[0].miss_upper:.3g}",
             "%",
             f"{ROWS[0].tokens_per_s:.1f}",
-            "2",
+            "2.000",
             "5.50",
             "70.0",
             "measured",

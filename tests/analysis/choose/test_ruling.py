@@ -119,6 +119,11 @@ def test_the_worst_session_counts_for_energy_too() -> None:
     assert ruled(found, joules_per_token=1.1) == (FAILS, "too much energy")
 
 
+def test_a_value_just_above_its_limit_does_not_read_as_the_limit() -> None:
+    found = measured(tail_of(), joules_per_token=2.898, joules_most=2.904)
+    assert ruling.ruling(found, Limits(joules_per_token=2.9)).reason == "2.904 J/token"
+
+
 def test_what_does_not_fit_fails_at_any_deadline() -> None:
     found = predicted(1.0, 2.0, memory_left_bytes=-1.5e9)
     assert ruled(found) == (FAILS, "does not fit")
