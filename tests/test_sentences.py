@@ -18,9 +18,9 @@ from tests.support.derive import is_measured
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "experiments" / "records"
 README = (ROOT / "README.md").read_text()
-METHODOLOGY, MUTANTS, PAPER, QUANTISATION, RESULTS, RUNTIMES, STATISTICS = (
+METHODOLOGY, MUTANTS, PAPER, PREDICTION, QUANTISATION, RESULTS, RUNTIMES, STATISTICS = (
     (ROOT / "docs" / f"{name}.md").read_text()
-    for name in ("methodology", "mutants", "paper", "quantisation", "results", "runtimes", "statistics")
+    for name in ("methodology", "mutants", "paper", "prediction", "quantisation", "results", "runtimes", "statistics")
 )
 
 
@@ -224,6 +224,35 @@ def test_the_tails_of_the_first_sessions_on_a_gpu(records):
     assert said(f"only {longest} % longer than the median", METHODOLOGY)
     shares = ends(100 * of_two_windows(each) for each in windows)
     assert said(f"{shares} % of the slowest tenth lie in two of the ten windows", METHODOLOGY)
+
+
+def test_no_session_of_tails_supports_a_p99(records):
+    long = [one for one in records if one["protocol"]["name"] == "tail-long"]
+    assert said(f"None of the {len(long)} committed sessions of `tail-long` supports it", METHODOLOGY)
+    windows = [one["passes"]["wall"]["windows_us"] for one in long]
+    assert [tails.percentile_bound(each, 99) for each in windows] == [None] * len(long)
+    by_kind = defaultdict(list)
+    for one, each in zip(long, windows, strict=True):
+        by_kind[one["cell"]["quant"], one["cell"]["runtime"]].append(each)
+    compiled, (packed,) = by_kind["bf16", "compile"], by_kind["gptq", "graph"]
+    longest = ends(100 * (max(chain(*each)) / median(chain(*each)) - 1) for each in compiled)
+    worth = ends(tails.effective(each).n_eff for each in compiled)
+    assert said(
+        f"In two sessions of `compile` they were worth {worth}, and the largest step was {longest} %", METHODOLOGY
+    )
+    assert said(f"in one of GPTQ they were worth {tails.effective(packed).n_eff:.0f}", METHODOLOGY)
+
+
+@pytest.mark.medium
+def test_quantised_graphs_hardly_gain_from_a_faster_memory(frame):
+    cells = (("awq", "marlin", "fp16"), ("gptq", "exllamav2", "fp16"), ("bnb-nf4", "bitsandbytes", "bf16"))
+    shorter = []
+    for quant, kernel, dtype in cells:
+        fields = {"quant": quant, "kernel": kernel, "dtype": dtype, "runtime": "graph"}
+        old, new = (steps_of(frame, gpu=gpu, **fields).step_wall_ms for gpu in ("h100", "h200"))
+        shorter.append(100 * (1 - new / old))
+    told = f"its quantised steps as CUDA graphs are only {ends(shorter)} % shorter than those of the H100"
+    assert said(told, PREDICTION)
 
 
 def test_the_steps_while_energy_was_measured(records):
