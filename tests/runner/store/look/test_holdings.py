@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -35,10 +36,11 @@ def test_complete_sessions_and_runs_of_sessions_are_found(
 ) -> None:
     uri = str(request.getfixturevalue(kind))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    record.write(example_record(), tmp_path / "spool" / "session.json")
+    found, session = example_record(), f"{time.time_ns():016x}"
+    found["session"]["id"] = session  # other tests import the example into the same PostgreSQL
+    record.write(found, tmp_path / "spool" / "session.json")
     assert len(store.import_folder(tmp_path / "spool").imported) == 1
     client = MlflowClient(uri)
-    session = example_record()["session"]["id"]
     unfinished = client.create_run("0", tags={"session": "not complete"}).info.run_id
     gone = client.create_run("0", tags={"session": "of a deleted run"}).info.run_id
     client.delete_run(gone)
