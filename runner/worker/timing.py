@@ -83,8 +83,7 @@ class Timing:
     def profiled(self, timed: Passes) -> Timed:
         """Runs the profiled pass after the others, on a CPU one step whose operators are recorded.
 
-        Nothing is timed after it: a profiler has been seen to slow down all later steps of its process (a CUDA graph
-        of 1543 kernels on an H200 by 6 %).
+        Nothing is timed after it: a profiler slows down all later steps of its process (docs/methodology.md, Energy).
         """
         step, ctx, device = self.step, self.job.cell.ctx, self._device
         kernels: tuple[KernelTime, ...] = ()
