@@ -28,7 +28,17 @@ DATA = {"gpus", "models", "paper"}
 """Files of the folder that are no studies."""
 TAILS = {"tails": 18, "tails-dynamic": 8, "tails-p99": 4}
 OTHERS = {"energy": 10, "host": 8, "smoke": 4, **TAILS}
-ENTRIES = {"floor": 48, "cuda-graphs": 2, "quantisation": 19, "runtimes": 24, **OTHERS}
+FUSED = {"fused": 16, "graph-fused": 2}
+ENTRIES = {
+    "floor": 48,
+    "floor-static": 48,
+    "cuda-graphs": 2,
+    "cache": 2,
+    "quantisation": 28,
+    "runtimes": 24,
+    **FUSED,
+    **OTHERS,
+}
 SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "docs" / "study.schema.json").read_text(encoding="utf-8")))
 PAPER: dict[str, Any] = yaml.safe_load((FOLDER / "paper.yaml").read_text(encoding="utf-8"))
 PAPERS_KERNELS = {"": "auto", "bitsandbytes": "auto", "AutoAWQ+Marlin": "marlin", "ExLlamaV2": "exllamav2"}
