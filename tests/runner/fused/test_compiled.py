@@ -13,6 +13,7 @@ import pytest
 
 from runner.errors import BadValue
 from runner.fused import compiled, geometry, sharedmemory
+from runner.record import codekey
 from tests.support import cubins
 from tests.support.fusedshapes import ARCHITECTURES, H200, everything, of_catalogue
 from tests.support.fusedsteps import CP_ASYNC, OLDER_SHARED_BYTES
@@ -69,6 +70,14 @@ def test_a_cubin_is_kept_by_source_headers_and_options(tmp_path: Path, monkeypat
     header = sources / "waiting.cuh"
     header.write_text(header.read_text().replace("2000000000ull", "1000000000ull"))
     assert not compiled.compile_step(layout, "sm_90a", sources=sources, cache=cache).cached
+
+
+def test_every_source_counts_in_the_code_key_of_a_session_that_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codekey, "_loaded_files", set)
+    monkeypatch.setattr(codekey, "_read_files", set())
+    monkeypatch.setattr(compiled, "_compile", lambda *_: (b"\x7fELF", ""))
+    compiled.compile_step(geometry.choose(of_catalogue()["tiny"], H200), "sm_90a")
+    assert codekey.code_files() == tuple(sorted(f"fused/cuda/{file.name}" for file in compiled.SOURCES.iterdir()))
 
 
 @pytest.mark.medium
