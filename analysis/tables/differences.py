@@ -128,7 +128,7 @@ def _parts(table: Sequence[AnyRow]) -> Iterator[Part]:
     )
     yield Part(
         LAUNCHES,
-        "Lines through eager sessions: step against launches",
+        "Lines through hosts: eager step against launches",
         of_kind(LaunchRow, table),
         LAUNCH_COLUMNS,
         count="sessions",
@@ -171,7 +171,7 @@ def _launch_sentence(row: LaunchRow) -> str:
         return f"{asked}: {row.told}"
     return (
         f"{asked}: {row.launch_us:.2f} µs [{row.launch_us_low:.2f}–{row.launch_us_high:.2f}]; its "
-        f"{row.sessions} sessions scatter about it by {row.residual_ms:.2f} ms"
+        f"{row.hosts} hosts scatter about it by {row.residual_ms:.2f} ms"
     )
 
 
