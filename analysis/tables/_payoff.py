@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from analysis import protocoltitles
 from analysis.form import titles
 from analysis.question import Line, Question, flagged
 from analysis.statistics import intervals
@@ -17,10 +18,10 @@ DISTINGUISHING = ("dtype", "cache", "options", "protocol", "env_key", "code_key"
 
 
 def savings(table: Sequence[AnyRow], gpu: str) -> list[QuantRow]:
-    """Returns the quantised rows of a GPU that have a saving, the largest first."""
+    """Returns the quantised rows of a GPU that have a saving, each cell in one protocol, the largest first."""
     rows = [row for row in table if isinstance(row, QuantRow) and row.gpu == gpu]
     found = [row for row in rows if row.quant != UNQUANTISED and row.realised is not None]
-    return sorted(found, key=_saving, reverse=True)
+    return sorted(protocoltitles.comparable(found), key=_saving, reverse=True)
 
 
 def _saving(row: QuantRow) -> float:
