@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from analysis import groups, paper
 from analysis.ab import Measured, Session
@@ -12,10 +12,13 @@ from analysis.paper import GraphsFigure
 from analysis.row import Row, ab_anchor
 from analysis.statistics import intervals
 from analysis.statistics.comparison import Comparison
+from runner.ab.arms import value_words
 from runner.ab.manifest import Manifest
 from runner.cell import catalogue
 
 CELL_FIELDS = ("gpu", "model", "ctx", "quant", "kernel", "cache", "attention", "dtype", "weights_id")
+"""Fields of a row that are those of the cell of arm a as they are; its options become a text."""
+PAPERS_ARMS = {"eager", "graph"}
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class ABRow(Row):
     """dtype of everything that is not packed"""
     weights_id: str
     """`synthetic-…`, a revision on the hub, or a hash of the content"""
+    options: str
+    """options of runtime and kernel, such as `sdpa:flash`; empty without any"""
     field: str
     """the field of the cell in which the arms differ"""
     arm_a: str
@@ -106,7 +111,7 @@ class ABRow(Row):
     flags: list[str]
     """flags: results that are valid but suspect"""
     paper: GraphsFigure | None
-    """the paper's figure for the same cell"""
+    """the paper's figure for the same cell and arms"""
     protocol: str
     """name, warm-up steps and timed steps, such as `paper-5-30`"""
     cell_key_a: str
@@ -135,6 +140,24 @@ class ABRow(Row):
         return _span(self.bootstrap_low, self.bootstrap_high, intervals.CI95)
 
     @property
+    def implied_values(self) -> list[str]:
+        """Returns each other field that differs with its values in a and in b, as text."""
+        return [f"{name}: {value_words(in_a)} and {value_words(in_b)}" for name, (in_a, in_b) in self.implied.items()]
+
+    @property
+    def implied_words(self) -> str:
+        """Returns the other fields that differ as one text."""
+        return "; ".join(self.implied_values)
+
+    @property
+    def is_usual(self) -> bool:
+        """Returns whether the arms have unquantised weights, the paper's protocol, 16-bit dtype and attention, and no
+        options."""
+        has_options = self.options != "" or "options" in (self.field, *self.implied)
+        usual = (paper.UNQUANTISED, "bf16", "sdpa", paper.PROTOCOL)
+        return (self.quant, self.dtype, self.attention, self.protocol) == usual and not has_options
+
+    @property
     def paper_words(self) -> str | None:
         """Returns the paper's figure as text."""
         return None if self.paper is None else figure_words(self.paper)
@@ -147,14 +170,23 @@ class Summary(ABRow):
     comparison: Comparison
 
 
+Kind = TypeVar("Kind", ABRow, Summary)
+
+
 def row(measured: Measured) -> ABRow:
     """Returns the row of an A/B."""
-    return ABRow(**_fields(measured))
+    return _with_papers_figure(ABRow(**_fields(measured)))
 
 
 def summary(measured: Measured) -> Summary:
     """Returns the row of an A/B with its whole comparison."""
-    return Summary(**_fields(measured), comparison=measured.comparison)
+    return _with_papers_figure(Summary(**_fields(measured), comparison=measured.comparison))
+
+
+def _with_papers_figure(made: Kind) -> Kind:
+    """Returns the row with the paper's figure if it is of the same cell and arms."""
+    is_like_it = made.is_usual and {made.arm_a, made.arm_b} == PAPERS_ARMS
+    return replace(made, paper=paper.graphs_row(made.gpu, made.model, made.ctx)) if is_like_it else made
 
 
 def _fields(measured: Measured) -> dict[str, Any]:
@@ -165,6 +197,7 @@ def _fields(measured: Measured) -> dict[str, Any]:
     both = [*arm_a, *arm_b]
     return {
         **{name: getattr(cell, name) for name in CELL_FIELDS},
+        "options": ",".join(f"{name}:{value}" for name, value in sorted(cell.options.items())),
         "field": manifest.field,
         "arm_a": manifest.arms["a"].value,
         "arm_b": manifest.arms["b"].value,
@@ -182,7 +215,7 @@ def _fields(measured: Measured) -> dict[str, Any]:
         "as_declared": manifest.as_declared,
         "extension_due": _extension_due(manifest, measured.comparison),
         "flags": groups.flags([session.flags for session in both], []),
-        "paper": paper.graphs_row(cell.gpu, cell.model, cell.ctx),
+        "paper": None,
         "protocol": both[0].protocol,
         **_keys("a", arm_a[0]),
         **_keys("b", arm_b[0]),

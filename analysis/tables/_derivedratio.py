@@ -30,7 +30,7 @@ def cache_gains(compared: Sequence[Measured]) -> Gains:
     measured = [each for each in compared if each.manifest.field == "cache"]
     eager = [each for each in measured if each.manifest.arms["a"].cell.runtime == EAGER]
     rows = sorted((abrow.row(each) for each in eager), key=lambda row: row.last_start_ms)
-    gains = [_graphsgain.gain(row, DYNAMIC, STATIC) for row in rows if _graphsgain.is_usual(row)]
+    gains = [_graphsgain.gain(row, DYNAMIC, STATIC) for row in rows if row.is_usual]
     return {(gain.row.gpu, gain.row.model, gain.row.ctx): gain for gain in gains if gain is not None}
 
 

@@ -1,11 +1,13 @@
 """A/Bs as rows: which sessions count, and what was declared."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from analysis import ab, abrow
+from analysis import ab, abrow, paper
 from analysis.tables import graphs
+from tests.support.frames import AB_ROW
 
 
 @pytest.mark.medium
@@ -35,3 +37,42 @@ def test_a_block_that_is_not_complete_is_counted_and_not_used(copied):
     path.write_text(json.dumps(manifest))
     row = abrow.row(ab.read(path))
     assert (row.sessions, row.unused) == (8, 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"quant": "awq"},
+        {"dtype": "fp16"},
+        {"attention": "x"},
+        {"protocol": "custom-1-3"},
+        {"options": "sdpa:flash"},
+        {"field": "options", "arm_a": "none", "arm_b": "sdpa:flash"},
+        {"implied": {"options": ({}, {"mode": "default"})}},
+    ],
+)
+def test_an_ab_is_usual_if_its_cell_is_like_the_papers(change):
+    assert AB_ROW.is_usual
+    assert not replace(AB_ROW, **change).is_usual
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    ("arms", "options", "has_figure"),
+    [
+        (("eager", "graph"), {}, True),
+        (("graph", "eager"), {}, True),
+        (("graph", "fused"), {}, False),
+        (("eager", "graph"), {"sdpa": "flash"}, False),
+    ],
+)
+def test_the_papers_figure_is_beside_an_ab_of_its_cell_and_arms_alone(copied, arms, options, has_figure):
+    measured = ab.read(copied / "ab.json")
+    manifest = measured.manifest
+    entries = {
+        name: replace(entry, value=value, cell=replace(entry.cell, gpu="h100", options=options))
+        for (name, entry), value in zip(manifest.arms.items(), arms, strict=True)
+    }
+    row = abrow.row(replace(measured, manifest=replace(manifest, arms=entries)))
+    assert row.paper == (paper.graphs_row("h100", "qwen2.5-7b", 2048) if has_figure else None)
+    assert row.options == ("sdpa:flash" if options else "")
