@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from analysis.cellcolumns import CELL, FLAGS, cell_columns
 from analysis.choose.chooserow import ChooseRow
-from analysis.form import Column, distinguishing, name
+from analysis.form import Column, distinguishing, name, unrepeated
 
 NAMED = ("gpu", "quant", "kernel", "runtime")
 DISTINGUISHING = ("cache", "dtype", "options", "scheme", "attention", "weights_id", "protocol", "env_key", "code_key")
@@ -90,11 +90,6 @@ def names(rows: Sequence[ChooseRow]) -> list[str]:
     more = distinguishing(rows, NAMED, DISTINGUISHING)
     alike = [tuple(row.value(field) for field in NAMED) for row in rows]
     return [
-        _unrepeated(name(row, (*NAMED[1:], *(more if alike.count(key) > 1 else ()))))
+        unrepeated(name(row, (*NAMED[1:], *(more if alike.count(key) > 1 else ()))))
         for row, key in zip(rows, alike, strict=True)
     ]
-
-
-def _unrepeated(text: str) -> str:
-    """Returns the text with each word once, as a kernel and its runtime may have one."""
-    return " ".join(dict.fromkeys(text.split()))

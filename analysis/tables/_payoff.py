@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis import protocoltitles
-from analysis.form import titles
+from analysis.form import titles, unrepeated
 from analysis.question import Line, Question, flagged
 from analysis.statistics import intervals
 from analysis.tables._baselines import UNQUANTISED
@@ -37,7 +37,7 @@ def quant_line(table: Sequence[AnyRow], gpu: str) -> Line:
         return Line(f"{missing}{_of_the_paper(gpu)}")
     best, *_ = rows
     here = [row for row in rows if (row.model, row.ctx) == (best.model, best.ctx)]
-    name = titles(here, CONFIGURATION, DISTINGUISHING)[here.index(best)]
+    name = unrepeated(titles(here, CONFIGURATION, DISTINGUISHING)[here.index(best)])
     slower = "" if _saving(best) > 1 else "no median is faster; the best is "
     tail = "" if best.step_wall_p90_ms is None else f", p90 {best.step_wall_p90_ms:.2f} ms"
     step = f"step {best.step_wall_ms:.2f} ms{tail} ({best.model}, ctx {best.ctx})"
