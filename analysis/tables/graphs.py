@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from analysis import ab, abrow, paper
+from analysis import ab, abrows, paper
 from analysis.ab import Measured
 from analysis.abrow import ABRow, figure_words
 from analysis.cellcolumns import CELL, FLAGS, cell_columns
@@ -43,7 +43,7 @@ def rows(compared: Iterable[Measured], every_code: bool = False) -> list[GraphsR
     A/Bs that differ only in code have rows for the newest code, whose last session began last; `superseded` counts the
     others. With `every_code` each A/B has a row.
     """
-    ab_rows = [abrow.row(measured) for measured in compared if measured.manifest.field == FIELD]
+    ab_rows = [abrows.row(measured) for measured in compared if measured.manifest.field == FIELD]
     table = [GraphsRow(**vars(row), superseded=0) for row in ab_rows]
     return sorted(table if every_code else _newest(table), key=lambda row: _values(row, ORDER))
 
