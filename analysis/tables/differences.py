@@ -176,9 +176,9 @@ def _launch_sentence(row: LaunchRow) -> str:
 
 
 INTRO = (
-    "A cause is named only where a recorded value shows it: what no kernel runs in is not the card's, and passes that "
-    "disagree do not separate host from software. Contrasts compare two rows that differ in one field, and name what "
-    "else differs."
+    "A cause is named only if at least half of the difference must be its own, whatever the paper's step consists of. "
+    "Passes that disagree do not separate host from software. Contrasts compare two rows that differ in one field, and "
+    "name what else differs."
 )
 TABLE = Table(
     name="differences",
