@@ -91,7 +91,8 @@ USD_PER_MTOK = Column(
     ".2f",
     optional=True,
     unit="$",
-    help="price of a million tokens of one stream (batch 1), at the price per hour of --price or of the catalogue",
+    help="price of a million tokens of one stream (batch 1), at the catalogue's price per hour or your own (--price of "
+    "`python -m analysis`)",
 )
 
 ORIGIN = Column(
