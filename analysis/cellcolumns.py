@@ -111,6 +111,8 @@ P99 = Column(
     help="upper 95 % bound on the 99th percentile of the steps of the worst session, at its number of independent "
     "steps; empty if the steps of a session are too few",
 )
+SPARSE = {"step_wall_ms": ("p99_ms", "joules_per_token")}
+"""Columns that few sessions have a value for, by the column that shows these below its own on a page."""
 
 
 def cell_columns(names: Iterable[str]) -> list[Column]:
