@@ -104,6 +104,11 @@ def name(row: Row, fields: Iterable[str]) -> str:
     return " ".join(str(value) for field in fields if (value := row.value(field)) not in (None, ""))
 
 
+def unrepeated(text: str) -> str:
+    """Returns the text with each word once, as a kernel and its runtime may have one."""
+    return " ".join(dict.fromkeys(text.split()))
+
+
 class Unshown(Protocol):
     """A row of sessions that are invalid or were not measured."""
 

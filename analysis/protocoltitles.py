@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
-from analysis.tables._floorrow import FloorRow
 from runner.cell import protocol
 from runner.cell.vocabulary import DEFAULT_PROTOCOL, TAILS
 
 USUAL = protocol.NAMED[DEFAULT_PROTOCOL].title
+
+
+class OfOneCell(Protocol):
+    """A row of sessions of one cell in one protocol."""
+
+    @property
+    def cell_key(self) -> str: ...
+    @property
+    def protocol(self) -> str: ...
+
+
+R = TypeVar("R", bound=OfOneCell)
 
 
 def is_tail(title: str) -> bool:
@@ -17,7 +29,7 @@ def is_tail(title: str) -> bool:
     return name in TAILS or "x" in steps
 
 
-def comparable(rows: Sequence[FloorRow]) -> list[FloorRow]:
+def comparable(rows: Sequence[R]) -> list[R]:
     """Returns the rows of the default protocol, and those of others only for cells that have none of it.
 
     Other protocols, such as that of tails, time more steps of the same cell, and would show it twice.

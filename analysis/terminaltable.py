@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from analysis.form import NOTHING, WORDS, Column, distinguishing, name
+from analysis.form import NOTHING, WORDS, Column, distinguishing, name, unrepeated
 from analysis.row import Row
 from runner.layout import GAP, WIDTH, aligned
 
@@ -76,8 +76,7 @@ def names(rows: Sequence[Row], place: Sequence[str], named: Sequence[str], candi
     for row in rows:
         alike[_key(row, place, named)].append(row)
     more = {key: distinguishing(group, (), candidates) if len(group) > 1 else [] for key, group in alike.items()}
-    full = (name(row, (*named, *more[_key(row, place, named)])) for row in rows)
-    return [" ".join(dict.fromkeys(text.split())) for text in full]
+    return [unrepeated(name(row, (*named, *more[_key(row, place, named)]))) for row in rows]
 
 
 def _key(row: Row, place: Sequence[str], named: Sequence[str]) -> tuple[object, ...]:

@@ -24,14 +24,22 @@ DASHED = (0, (5, 2))
 
 
 def read(reading: Reading, table: Sequence[ChooseRow]) -> tuple[list[Steps], int]:
-    """Returns the times of the first measured rows, at most as many as a figure of steps has, and the number of all
-    measured rows. They are times of chunks if the deadline is for several tokens."""
-    measured = [row for row in table if row.basis == MEASURED]
+    """Returns the times of the first measured cells, at most as many as a figure of steps has, and the number of all
+    measured cells. They are times of chunks if the deadline is for several tokens."""
+    measured = _longest([row for row in table if row.basis == MEASURED])
     rows = measured[: latency.CELLS]
     titles = [f"{row.gpu} {name}" for row, name in zip(rows, choosecolumns.names(rows), strict=True)]
     tokens = table[0].tokens if table else 1
     cells = latency.steps_of(reading.source, reading.frame, rows, titles, partial(_chunks, tokens))
     return cells, len(measured)
+
+
+def _longest(rows: Sequence[ChooseRow]) -> list[ChooseRow]:
+    """Returns the rows with the most steps of each cell: a longer protocol shows more of the tail."""
+    most: dict[str | None, int] = {}
+    for row in rows:
+        most[row.cell_key] = max(row.chunks or 0, most.get(row.cell_key, 0))
+    return [row for row in rows if (row.chunks or 0) == most[row.cell_key]]
 
 
 def _chunks(tokens: int, details: Details) -> tuple[float, ...]:
@@ -40,14 +48,14 @@ def _chunks(tokens: int, details: Details) -> tuple[float, ...]:
 
 def draw(cells: Sequence[Steps], total: int, deadline_ms: float, tokens: int) -> Drawn | None:
     """Returns the cumulative distribution of each configuration's times, with the deadline as a line; None without
-    times. `total` is the number of measured configurations."""
+    times. `total` is the number of measured cells."""
     visible = [cell for cell in cells if any(cell.steps_ms)]
     if not visible:
         return None
     words = ("step", "steps") if tokens == 1 else (f"{tokens} steps", "chunks")
     figure = latency.distributions(visible, *words, (deadline_ms,))
     _draw_deadline(figure.axes[0], deadline_ms)
-    left_out = style.left_out(len(visible), total, "measured configurations", "the first of the table")
+    left_out = style.left_out(len(visible), total, "measured cells", "the first of the table")
     return Drawn("choose", TITLE, f"{latency.caption(visible)} Dashed: {deadline_ms:g} ms.{left_out}", figure)
 
 

@@ -1,4 +1,4 @@
-"""The gain of CUDA graphs: ratios with their intervals against 1, and the sessions behind them."""
+"""The gain of a runtime over another: ratios with their intervals against 1, and the sessions behind them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RATIOS, SESSIONS = 30, 2
 NAME_WIDTH = 30
 MARGIN, NARROWEST = 0.06, 0.005
 """Margin beside the ratios as a fraction of their range, and the least one."""
-TITLE = "Gain of a CUDA graph"
+TITLE = "Gain of a runtime over another"
 
 
 @style.applied()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.lines import Line2D
 
+from analysis import protocoltitles
 from analysis.figures import labels, style
 from analysis.figures.style import Drawn
 from analysis.tables import quant
@@ -28,9 +29,11 @@ def draw(table: Sequence[AnyRow]) -> Drawn | None:
 
     Returns None if no measured quantised row has a baseline.
     """
-    rows = [row for row in quant.valid_rows(table) if row.quant != labels.UNQUANTISED and row.realised and row.ideal]
-    if not any(isinstance(row, QuantRow) for row in rows):
+    saved = [row for row in quant.valid_rows(table) if row.quant != labels.UNQUANTISED and row.realised and row.ideal]
+    ours = protocoltitles.comparable(quant.measured_rows(saved))
+    if not ours:
         return None
+    rows: list[Point] = [*ours, *(row for row in saved if isinstance(row, PaperRow))]
     rows.sort(key=lambda row: -(row.realised or 0.0))
     drawn = style.spread(rows, ROWS)
     figure = style.canvas(0.9 + 0.29 * len(drawn))

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from analysis import paper
-from analysis.form import titles
+from analysis.form import titles, unrepeated
 from analysis.percent import percent
 from analysis.question import Line, Question
 from analysis.tables._floorrow import FloorRow
@@ -90,7 +90,7 @@ def _among(compared: Sequence[FloorRow], beside: Sequence[FloorRow]) -> str:
 
 
 def _names(rows: Sequence[FloorRow]) -> list[str]:
-    return titles(rows, CONFIGURATION, DISTINGUISHING)
+    return [unrepeated(title) for title in titles(rows, CONFIGURATION, DISTINGUISHING)]
 
 
 def _caveat(valid: Sequence[FloorRow], row: FloorRow) -> str:

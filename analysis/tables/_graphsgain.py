@@ -1,5 +1,5 @@
-"""The gain of CUDA Graphs on a GPU: the A/B of eager against graph, in either order of arms, or else the ratio of two
-rows of the floor table."""
+"""The gain of a runtime over another on a GPU: the A/B of both, in either order of arms. For CUDA Graphs without an A/B
+it is the ratio of two rows of the floor table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from analysis.statistics import intervals
 from analysis.tables._baselines import UNQUANTISED
 from analysis.tables._floorrow import FloorRow
 
-EAGER, GRAPH = "eager", "graph"
+EAGER, GRAPH, FUSED = "eager", "graph", "fused"
 ALIKE = (
     *("gpu", "model", "ctx", "quant", "kernel", "cache", "dtype"),
     *("attention", "weights_id", "options", "protocol", "env_key"),
@@ -66,14 +66,28 @@ def is_usual(row: ABRow) -> bool:
 
 
 def graphs_line(table: Sequence[ABRow], gpu: str) -> Line:
-    """Returns the gain in the A/B with the most sessions on a GPU, and the gains of the others."""
-    gains = [found for row in table if row.gpu == gpu and (found := gain(row)) is not None]
+    """Returns the gain of a graph over eager on a GPU; without an A/B, the paper's."""
+    return _line(table, gpu, EAGER, GRAPH) or Line(f"{_unmeasured(EAGER, GRAPH)}{_of_the_paper(gpu)}")
+
+
+def fused_line(table: Sequence[ABRow], gpu: str) -> Line:
+    """Returns the gain of the fused step over a graph on a GPU."""
+    return _line(table, gpu, GRAPH, FUSED) or Line(_unmeasured(GRAPH, FUSED))
+
+
+def _line(table: Sequence[ABRow], gpu: str, first: str, second: str) -> Line | None:
+    """Returns the gain in the A/B with the most sessions, and the gains of the others; None without an A/B."""
+    gains = [found for row in table if row.gpu == gpu and (found := gain(row, first, second)) is not None]
     if not gains:
-        return Line(f"No A/B of eager against graph was measured on this GPU{_of_the_paper(gpu)}")
+        return None
     chosen, *others = sorted(gains, key=lambda each: -each.row.sessions)
-    steps = f"eager {chosen.first_ms:.2f} ms, graph {chosen.second_ms:.2f} ms"
+    steps = f"{first} {chosen.first_ms:.2f} ms, {second} {chosen.second_ms:.2f} ms"
     text = f"{chosen.verdict}{chosen.span}: {steps} ({chosen.place}, n = {chosen.row.sessions}){_also(others)}"
     return Line(text, f"{chosen.ratio:.2f}×", chosen.row, flagged(chosen.row.flags))
+
+
+def _unmeasured(first: str, second: str) -> str:
+    return f"No A/B of {first} against {second} was measured on this GPU"
 
 
 def _also(others: Sequence[Gain]) -> str:
@@ -118,4 +132,8 @@ def _of_the_paper(gpu: str) -> str:
 
 
 SCOPE = "eager step over graph step, in an A/B if there is one"
-QUESTIONS = (Question("What do CUDA Graphs buy?", graphs_line, SCOPE, Fallback("floor", unpaired_line)),)
+FUSED_SCOPE = "graph step over the step of one fused kernel, in an A/B"
+QUESTIONS = (
+    Question("What do CUDA Graphs buy?", graphs_line, SCOPE, Fallback("floor", unpaired_line)),
+    Question("What does a fused kernel buy beyond them?", fused_line, FUSED_SCOPE),
+)

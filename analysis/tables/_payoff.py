@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.form import titles
+from analysis import protocoltitles
+from analysis.form import titles, unrepeated
 from analysis.question import Line, Question, flagged
 from analysis.statistics import intervals
 from analysis.tables._baselines import UNQUANTISED
@@ -17,10 +18,10 @@ DISTINGUISHING = ("dtype", "cache", "options", "protocol", "env_key", "code_key"
 
 
 def savings(table: Sequence[AnyRow], gpu: str) -> list[QuantRow]:
-    """Returns the quantised rows of a GPU that have a saving, the largest first."""
+    """Returns the quantised rows of a GPU that have a saving, each cell in one protocol, the largest first."""
     rows = [row for row in table if isinstance(row, QuantRow) and row.gpu == gpu]
     found = [row for row in rows if row.quant != UNQUANTISED and row.realised is not None]
-    return sorted(found, key=_saving, reverse=True)
+    return sorted(protocoltitles.comparable(found), key=_saving, reverse=True)
 
 
 def _saving(row: QuantRow) -> float:
@@ -36,7 +37,7 @@ def quant_line(table: Sequence[AnyRow], gpu: str) -> Line:
         return Line(f"{missing}{_of_the_paper(gpu)}")
     best, *_ = rows
     here = [row for row in rows if (row.model, row.ctx) == (best.model, best.ctx)]
-    name = titles(here, CONFIGURATION, DISTINGUISHING)[here.index(best)]
+    name = unrepeated(titles(here, CONFIGURATION, DISTINGUISHING)[here.index(best)])
     slower = "" if _saving(best) > 1 else "no median is faster; the best is "
     tail = "" if best.step_wall_p90_ms is None else f", p90 {best.step_wall_p90_ms:.2f} ms"
     step = f"step {best.step_wall_ms:.2f} ms{tail} ({best.model}, ctx {best.ctx})"

@@ -11,7 +11,7 @@ from analysis import ab, abrow, paper
 from analysis.ab import Measured
 from analysis.abrow import ABRow, figure_words
 from analysis.cellcolumns import CELL, FLAGS, cell_columns
-from analysis.form import Column, distinguishing, markdown_table, titles
+from analysis.form import Column, distinguishing, markdown_table, name
 from analysis.reading import Reading
 from analysis.table import FILTERS, Figure, Part, Table
 from analysis.tables import _graphsgain
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from analysis.figures.style import Drawn
 
 FIELD = "runtime"
-ORDER = ("gpu", "model", "ctx", "arm_a", "arm_b", "last_start_ms", "ab")
+PLACE = ("gpu", "model", "ctx")
+NAMED = (*PLACE, "arm_a", "arm_b")
+ORDER = (*NAMED, "last_start_ms", "ab")
 CODES = ("code_key_a", "code_key_b")
 SAME_BUT_CODE = ("cell_key_a", "cell_key_b", "env_key_a", "env_key_b", "protocol")
 NO_AB = "no A/B between runtimes was measured: run `python -m runner ab --field runtime`"
@@ -47,7 +49,7 @@ def rows(compared: Iterable[Measured], every_code: bool = False) -> list[GraphsR
     return sorted(table if every_code else _newest(table), key=lambda row: _values(row, ORDER))
 
 
-def _values(row: GraphsRow, names: Sequence[str]) -> tuple[Any, ...]:
+def _values(row: ABRow, names: Sequence[str]) -> tuple[Any, ...]:
     return tuple(row.value(name) for name in names)
 
 
@@ -64,7 +66,7 @@ def _newest(table: Sequence[GraphsRow]) -> list[GraphsRow]:
 
 
 NAMING = (
-    *cell_columns(("gpu", "model", "ctx")),
+    *cell_columns(PLACE),
     Column("a", "arm_a", help="first arm of the A/B"),
     Column("b", "arm_b", help="second arm"),
 )
@@ -120,8 +122,12 @@ def columns(table: Sequence[ABRow]) -> list[Column]:
 
 
 def names(table: Sequence[ABRow]) -> list[str]:
-    """Returns a name for the cell of each A/B."""
-    return titles(table, ("gpu", "model", "ctx"), DISTINGUISHING_FIELDS)
+    """Returns a name for the cell of each A/B, with the fields that tell it from A/Bs of the same place and arms."""
+    alike: dict[tuple[object, ...], list[ABRow]] = defaultdict(list)
+    for row in table:
+        alike[_values(row, NAMED)].append(row)
+    fields = {key: distinguishing(rows, NAMED, DISTINGUISHING_FIELDS) for key, rows in alike.items()}
+    return [name(row, (*PLACE, *fields[_values(row, NAMED)])) for row in table]
 
 
 def markdown(table: Sequence[ABRow]) -> str:
@@ -148,8 +154,8 @@ def paper_sentences(table: Sequence[ABRow]) -> list[str]:
 
 def sentence(row: ABRow) -> str:
     """Returns the verdict of an A/B with its reason and remarks."""
-    name = f"{row.gpu} {row.model} {row.ctx}, {row.arm_a} against {row.arm_b}"
-    return f"{name}: {row.verdict or 'no verdict'}: {reason(row)}"
+    place = f"{row.gpu} {row.model} {row.ctx}, {row.arm_a} against {row.arm_b}"
+    return f"{place}: {row.verdict or 'no verdict'}: {reason(row)}"
 
 
 def reason(row: ABRow) -> str:
@@ -201,9 +207,9 @@ def _draw(table: Sequence[GraphsRow], reading: Reading) -> Drawn | None:
 TABLE = Table(
     name="graphs",
     order=20,
-    title="Gain of a CUDA graph",
-    help="Gain of a CUDA graph: every A/B between runtimes, with interval and verdict.",
-    heading="Gain of CUDA Graphs",
+    title="Gain of a runtime: CUDA graphs, and the fused kernel",
+    help="Gain of a CUDA graph and of the fused kernel: every A/B between runtimes, with interval and verdict.",
+    heading="Gain of CUDA Graphs and of the fused kernel",
     intro="A/Bs of two runtimes: sessions of both arms alternate, each in a fresh process.",
     metrics=ab.NEEDED,
     columns=(*NAMING, *VALUES),

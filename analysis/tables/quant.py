@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from analysis import groups, paper
+from analysis import groups, paper, protocoltitles
 from analysis.cellcolumns import (
     CELL,
     FLOOR_MS,
@@ -189,7 +189,8 @@ def summary(table: Sequence[QuantRow]) -> str | None:
 
     A verdict needs five sessions of both cells on one host.
     """
-    cells = sorted((row for row in table if _is_saving(row)), key=lambda row: row.realised or 0.0)
+    savings = protocoltitles.comparable([row for row in table if _is_saving(row)])
+    cells = sorted(savings, key=lambda row: row.realised or 0.0)
     if not cells:
         return None
     decided = [row for row in cells if row.realised_interval == intervals.CI95]

@@ -25,7 +25,8 @@ def test_the_first_measured_rows_are_drawn_with_the_deadline(source, frame, monk
     reading = Reading(frame, source)
     table = rows_of(reading, Limits(8.0))
     cells, total = choose.read(reading, table)
-    measured = [row for row in table if row.basis == MEASURED]
+    rows = [row for row in table if row.basis == MEASURED]
+    measured = [row for row in rows if row.chunks == max(each.chunks for each in rows if each.cell_key == row.cell_key)]
     assert (len(cells), total) == (latency.CELLS, len(measured))
     assert cells[0].name.startswith("h200 bf16 fused")
     assert [cell.sessions for cell in cells] == [row.sessions for row in measured[: latency.CELLS]]
@@ -35,8 +36,17 @@ def test_the_first_measured_rows_are_drawn_with_the_deadline(source, frame, monk
     assert axes.get_xscale() == "log"
     low, high = axes.get_xlim()
     assert low < 8.0 < high
-    assert f"Drawn: {latency.CELLS} of {total} measured configurations" in drawn.caption
+    assert f"Drawn: {latency.CELLS} of {total} measured cells" in drawn.caption
     assert drawings.faults(drawn.figure) == []
+
+
+@pytest.mark.medium
+def test_a_cell_is_drawn_in_the_protocol_with_the_most_steps(source, frame) -> None:
+    table = rows_of(Reading(frame, source), Limits(8.0))
+    fused = [row for row in table if row.basis == MEASURED and (row.gpu, row.runtime) == ("h200", "fused")]
+    assert sorted(row.chunks for row in fused) == [30, 3000]
+    cells, _ = choose.read(Reading(frame, source), fused)
+    assert [len(steps) for cell in cells for steps in cell.steps_ms] == [3000] * 3
 
 
 @pytest.mark.medium

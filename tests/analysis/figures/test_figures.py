@@ -133,7 +133,7 @@ def test_with_a_thousand_cells_each_figure_says_what_it_left_out_and_is_quick(fr
     alone = [replace(row, model="one") for row in floors]
     packed = quant_table.rows(frame_of([packed_record(), fp16_baseline()]))
     quants = many([row for row in packed if row.source == "measured"], 1000)
-    comparisons = [row for row in graphs_table.rows(measured) for _ in range(50)]
+    comparisons = [row for row in graphs_table.rows(measured)[:2] for _ in range(50)]
     for draw, said in (
         (lambda: steps.draw(alone), "Drawn: 18 of "),
         (lambda: bandwidth.draw(floors), "1000 valid unquantised cells"),

@@ -53,6 +53,18 @@ def test_a_name_tells_packing_checkpoint_and_the_baseline_of_another_runtime():
 
 
 @pytest.mark.medium
+def test_a_cell_that_was_measured_with_two_protocols_is_drawn_once():
+    table = quant_table.rows(frame_of([packed_record(), fp16_baseline()]))
+    (own,) = [row for row in table if row.quant == "gptq" and row.source == "measured"]
+    tail = replace(own, protocol="tail-long-5-10x300", realised=1.5)
+    assert names_of(quant.draw([tail, *table]).figure.axes[0]) == names_of(quant.draw(table).figure.axes[0])
+    papers = [row for row in table if row.source != "measured"]
+    assert (
+        sum("gptq" in name for name in names_of(quant.draw([tail, *papers]).figure.axes[0])) == 2
+    )  # ours, the paper's
+
+
+@pytest.mark.medium
 def test_the_range_of_a_saving_is_drawn_and_a_single_pair_has_none():
     def ranges(axes):
         return [line for line in axes.lines if line.get_marker() == "|"]

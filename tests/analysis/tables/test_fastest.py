@@ -51,6 +51,10 @@ def test_the_shortest_step_is_the_fastest_and_the_line_links_to_its_row() -> Non
         assert found.words == "8.00 ms: bf16 cublas graph, fastest of 2 configurations (qwen2.5-7b, ctx 2048)."
 
 
+def test_a_kernel_that_is_called_like_its_runtime_is_named_once() -> None:
+    assert line(row("fused", 4.0, kernel="fused")).text.startswith("bf16 fused, the only configuration")
+
+
 def test_a_row_that_qualifies_wins_over_a_faster_one_that_does_not() -> None:
     found = line(row("graph", 8.0), row("compile", 6.0, flags=["drifting"]), row("engine", 7.0, sessions=2))
     assert (found.number, found.caveat) == ("8.00 ms", "")

@@ -11,6 +11,7 @@ from analysis.sources.records import Folder
 from analysis.tables import graphs, papercheck
 from runner.record import record
 from tests.support.commands import command
+from tests.support.frames import AB_ROW
 from tests.support.records import example_record
 
 ROOT = Path(__file__).parents[3]
@@ -28,13 +29,13 @@ def table():
 
 
 @pytest.mark.slow
-def test_the_committed_ab_has_ten_sessions_an_arm_at_2048_and_five_at_16384(table):
+def test_the_committed_abs_have_ten_sessions_an_arm_at_2048_and_five_at_16384(table):
     assert [(row.ctx, row.arm_a, row.arm_b) for row in table] == [
         (2048, "eager", "graph"),
+        (2048, "graph", "fused"),
         (16384, "eager", "graph"),
     ]
-    assert table[0].sessions >= 10
-    assert table[1].sessions >= 5
+    assert [row.sessions for row in table] == [20, 10, 5]
     for row in table:
         assert row.to_json().keys() >= ROW_FIELDS
         assert row.cache == "static"
@@ -64,6 +65,15 @@ def test_rows_that_differ_in_the_weights_do_not_look_alike(table):
     header, _, *lines = graphs.markdown([table[0], packed]).splitlines()
     assert header.startswith("| gpu | model | ctx | a | b | quant | n |")
     assert [line.split(" | ")[5] for line in lines[:2]] == ["bf16", "awq"]
+
+
+def test_a_name_has_what_tells_it_from_abs_of_the_same_arms_alone():
+    one = replace(AB_ROW, arm_a="eager", arm_b="graph", code_key_a="old", code_key_b="old")
+    other = replace(one, arm_a="graph", arm_b="fused", code_key_a="new", code_key_b="new")
+    place = f"{one.gpu} {one.model} {one.ctx}"
+    assert graphs.names([one, other]) == [place, place]
+    again = replace(one, code_key_a="newer", code_key_b="newer")
+    assert graphs.names([one, other, again]) == [f"{place} old", place, f"{place} newer"]
 
 
 @pytest.mark.slow

@@ -72,6 +72,15 @@ def test_the_ab_with_the_most_sessions_is_chosen_and_the_others_are_named() -> N
     assert words(other, chosen, third).endswith("; 1.20× to 1.50× in 2 more A/Bs.")
 
 
+def test_the_fused_step_is_compared_with_the_graph() -> None:
+    fused = ab_row(2.0, "FASTER", ("graph", "fused"))
+    line = _graphsgain.fused_line([ab_row(3.0, "FASTER"), fused], "h200")
+    assert line.words == "2.00×: FASTER [1.80–2.20]: graph 16.00 ms, fused 8.00 ms (qwen2.5-7b, ctx 2048, n = 20)."
+    assert line.row is fused
+    missing = _graphsgain.fused_line([fused], "h100")
+    assert (missing.words, missing.row) == ("No A/B of graph against fused was measured on this GPU.", None)
+
+
 def test_without_an_ab_of_these_arms_on_the_gpu_the_papers_ratio_is_given() -> None:
     others = [ab_row(9.0, "FASTER", ("eager", "compile")), ab_row(2.0, "FASTER", gpu="h100")]
     assert words(*others) == "No A/B of eager against graph was measured on this GPU."

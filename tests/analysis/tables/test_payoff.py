@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -41,6 +42,15 @@ def test_the_largest_saving_is_the_answer_and_changes_with_the_steps() -> None:
     row = first.row
     assert row is not None
     assert row.value("quant") == "gptq"
+
+
+@pytest.mark.medium
+def test_a_cell_that_was_measured_with_two_protocols_counts_once() -> None:
+    table = rows(packed_record(step_ms=18.0))
+    (row,) = _payoff.savings(table, "h200")
+    tail = replace(row, protocol="tail-long-5-10x300", realised=9.0)
+    assert _payoff.savings([tail, *table], "h200") == [row]
+    assert quant.summary([tail, row]) == quant.summary([row])
 
 
 @pytest.mark.medium

@@ -26,9 +26,19 @@ from tests.support.processes import ROOT
 FOLDER = ROOT / "experiments"
 DATA = {"gpus", "models", "paper"}
 """Files of the folder that are no studies."""
-TAILS = {"tails": 9, "tails-dynamic": 4}
+TAILS = {"tails": 18, "tails-dynamic": 8, "tails-p99": 4}
 OTHERS = {"energy": 10, "host": 8, "smoke": 4, **TAILS}
-ENTRIES = {"floor": 48, "cuda-graphs": 2, "quantisation": 19, "runtimes": 24, **OTHERS}
+FUSED = {"fused": 16, "graph-fused": 2}
+ENTRIES = {
+    "floor": 48,
+    "floor-static": 48,
+    "cuda-graphs": 2,
+    "cache": 2,
+    "quantisation": 28,
+    "runtimes": 24,
+    **FUSED,
+    **OTHERS,
+}
 SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "docs" / "study.schema.json").read_text(encoding="utf-8")))
 PAPER: dict[str, Any] = yaml.safe_load((FOLDER / "paper.yaml").read_text(encoding="utf-8"))
 PAPERS_KERNELS = {"": "auto", "bitsandbytes": "auto", "AutoAWQ+Marlin": "marlin", "ExLlamaV2": "exllamav2"}
@@ -129,20 +139,25 @@ def test_runtimes_are_those_of_this_machines_gpu_and_share_a_cache() -> None:
     assert {(request.gpu, request.cache) for request in requests} == {("auto", "static")}
 
 
-def test_tails_have_ten_windows_and_those_of_growing_caches_one() -> None:
+def test_tails_have_ten_windows_or_more_and_those_of_growing_caches_one() -> None:
     kinds = {name: study(name) for name in TAILS}
     requests = {name: [entry.request for entry in found.entries] for name, found in kinds.items()}
     assert {(name, request.protocol) for name, of_study in requests.items() for request in of_study} == {
         ("tails", "tail-long"),
         ("tails-dynamic", "tail"),
+        ("tails-p99", "tail-long"),
     }
+    assert {request.windows for request in requests["tails-p99"]} == {"190"}
+    assert {request.windows for request in requests["tails"]} == {"auto"}
     assert {request.cache for request in requests["tails-dynamic"]} == {"dynamic"}
     assert {request.cache for request in requests["tails"]} == {"static", "engine"}
     assert {found.sessions for found in kinds.values()} == {3}
-    everything = [*requests["tails"], *requests["tails-dynamic"]]
+    everything = [request for of_study in requests.values() for request in of_study]
     assert {request.runtime for request in everything} == {"eager", "graph", "compile", "fused", "exllamav2"}
     assert {request.quant for request in everything} == {"bf16", "gptq", "awq", "bnb-nf4"}
-    assert {(request.gpu, request.model, request.ctx) for request in everything} == {("h200", "qwen2.5-7b", "2048")}
+    assert {(request.gpu, request.model, request.ctx) for request in everything} == {
+        (gpu, "qwen2.5-7b", "2048") for gpu in ("h100", "h200")
+    }
 
 
 @pytest.mark.medium
