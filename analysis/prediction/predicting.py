@@ -30,8 +30,10 @@ OPTIONS = {
 
 
 @click.command(params=[TERMINAL_FORMAT])
-@click.option("--gpu", default=None, help="the GPU, as the catalogue names it")
-@click.option("--model", default="qwen2.5-7b", show_default=True, help="the model")
+@click.option("--gpu", default=None, help="the GPU, as `python -m runner gpus` names it")
+@click.option(
+    "--model", default="qwen2.5-7b", show_default=True, help="the model, as `python -m runner models` names it"
+)
 @click.option("--ctx", type=int, default=2048, show_default=True, help="tokens in the KV cache")
 @click.option("--quant", default=None, help="only this weight format")
 @click.option("--kernel", default=None, help="only this kernel")

@@ -38,8 +38,16 @@ def predictions(rows: Sequence[Prediction], width: int = WIDTH) -> str:
     marked = [f"{name}{MARK if row.misfit else ''}" for row, name in configurations]
     table = lines([Texts(CONFIGURATION, marked), *(texts(value, rows) for value in VALUES)], EXPENDABLE, width)
     misfits = dict.fromkeys(f"{MARK} {row.misfit}" for row in rows if row.misfit)
-    below = wrapped([*misfits, *predicttext.sentences(rows), MORE], width)
+    below = wrapped([*misfits, *_common(rows), *predicttext.sentences(rows), MORE], width)
     return "\n".join([predicttext.title(rows), "", *table, "", *below]) + "\n"
+
+
+def _common(rows: Sequence[Prediction]) -> Iterator[str]:
+    """Yields the conditions that all predictions have."""
+    first, *others = rows
+    common = [caveat for caveat in first.caveats if all(caveat in row.caveats for row in others)]
+    if common:
+        yield f"{'Each row' if others else 'Its conditions'}: {'; '.join(common)}."
 
 
 def check(found: Check, width: int = WIDTH) -> str:

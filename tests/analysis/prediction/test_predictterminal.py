@@ -25,7 +25,12 @@ def test_a_wide_terminal_shows_each_number_of_a_prediction() -> None:
         *("bf16", "fused", f"{row.step_ms:.2f}", f"{row.low_ms:.3g}–{row.high_ms:.3g}", f"{row.tokens_per_s:.1f}"),
         *(f"{row.floor_ms:.2f}", f"{row.needed_bytes / 1e9:.1f}", row.limit, "hopper"),
     ]
-    assert below == ["Speed only: accuracy is not predicted.", predictterminal.MORE]
+    conditions = f"Its conditions: {'; '.join(row.caveats)}."
+    assert below == [
+        *([conditions] if row.caveats else []),
+        "Speed only: accuracy is not predicted.",
+        predictterminal.MORE,
+    ]
 
 
 @pytest.mark.parametrize(("gpu", "basis"), [("l4", "untested"), ("h200", "hopper")])
@@ -46,6 +51,14 @@ def test_configurations_that_differ_in_their_cache_alone_are_told_apart() -> Non
     assert "bf16 cublas eager dynamic" in text
     assert "bf16 cublas eager static" in text
     assert "awq marlin graph " in text
+
+
+def test_conditions_of_all_predictions_are_stated_once() -> None:
+    text = predictterminal.predictions(predictions("jetson-orin"), 120)
+    assert text.count("Each row: memory shared with the CPU, all of it assumed to be free.\n") == 1
+    assert "Each row" not in predictterminal.predictions(predictions("l4"))
+    fused = [row for row in predictions("l4") if row.runtime == "fused"]
+    assert "kernel tried on compute capability 9.0 alone." in predictterminal.predictions(fused)
 
 
 def test_what_does_not_fit_into_the_card_is_marked() -> None:
