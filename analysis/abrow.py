@@ -1,21 +1,17 @@
-"""A/B comparisons as rows: arms, ratio, intervals, verdict."""
+"""The row of an A/B comparison: arms, ratio, intervals, verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from analysis import groups, paper
-from analysis.ab import Measured, Session
+from analysis import paper
 from analysis.paper import GraphsFigure
 from analysis.row import Row, ab_anchor
 from analysis.statistics import intervals
 from analysis.statistics.comparison import Comparison
-from runner.ab.manifest import Manifest
-from runner.cell import catalogue
-
-CELL_FIELDS = ("gpu", "model", "ctx", "quant", "kernel", "cache", "attention", "dtype", "weights_id")
+from runner.ab.arms import value_words
 
 
 @dataclass(frozen=True)
@@ -44,6 +40,8 @@ class ABRow(Row):
     """dtype of everything that is not packed"""
     weights_id: str
     """`synthetic-…`, a revision on the hub, or a hash of the content"""
+    options: str
+    """options of runtime and kernel, such as `sdpa:flash`; empty without any"""
     field: str
     """the field of the cell in which the arms differ"""
     arm_a: str
@@ -106,7 +104,7 @@ class ABRow(Row):
     flags: list[str]
     """flags: results that are valid but suspect"""
     paper: GraphsFigure | None
-    """the paper's figure for the same cell"""
+    """the paper's figure for the same cell and arms"""
     protocol: str
     """name, warm-up steps and timed steps, such as `paper-5-30`"""
     cell_key_a: str
@@ -135,6 +133,24 @@ class ABRow(Row):
         return _span(self.bootstrap_low, self.bootstrap_high, intervals.CI95)
 
     @property
+    def implied_values(self) -> list[str]:
+        """Returns each other field that differs with its values in a and in b, as text."""
+        return [f"{name}: {value_words(in_a)} and {value_words(in_b)}" for name, (in_a, in_b) in self.implied.items()]
+
+    @property
+    def implied_words(self) -> str:
+        """Returns the other fields that differ as one text."""
+        return "; ".join(self.implied_values)
+
+    @property
+    def is_usual(self) -> bool:
+        """Returns whether the arms have unquantised weights, the paper's protocol, 16-bit dtype and attention, and no
+        options."""
+        has_options = self.options != "" or "options" in (self.field, *self.implied)
+        usual = (paper.UNQUANTISED, "bf16", "sdpa", paper.PROTOCOL)
+        return (self.quant, self.dtype, self.attention, self.protocol) == usual and not has_options
+
+    @property
     def paper_words(self) -> str | None:
         """Returns the paper's figure as text."""
         return None if self.paper is None else figure_words(self.paper)
@@ -145,99 +161,6 @@ class Summary(ABRow):
     """An A/B with its whole comparison."""
 
     comparison: Comparison
-
-
-def row(measured: Measured) -> ABRow:
-    """Returns the row of an A/B."""
-    return ABRow(**_fields(measured))
-
-
-def summary(measured: Measured) -> Summary:
-    """Returns the row of an A/B with its whole comparison."""
-    return Summary(**_fields(measured), comparison=measured.comparison)
-
-
-def _fields(measured: Measured) -> dict[str, Any]:
-    manifest = measured.manifest
-    cell = manifest.arms["a"].cell
-    gpu = catalogue.gpus().get(cell.gpu)
-    arm_a, arm_b = measured.arm("a"), measured.arm("b")
-    both = [*arm_a, *arm_b]
-    return {
-        **{name: getattr(cell, name) for name in CELL_FIELDS},
-        "field": manifest.field,
-        "arm_a": manifest.arms["a"].value,
-        "arm_b": manifest.arms["b"].value,
-        "implied": manifest.implied,
-        "study": manifest.study,
-        "bandwidth_gbs": gpu.bandwidth_gbs.value if gpu else None,
-        **_counts(measured, len(both)),
-        **_compared(measured.comparison),
-        "kernels_a": _centre(session.kernels_per_step for session in arm_a),
-        "kernels_b": _centre(session.kernels_per_step for session in arm_b),
-        "busy_a_ms": _centre(session.step_busy_ms for session in arm_a),
-        "busy_b_ms": _centre(session.step_busy_ms for session in arm_b),
-        "launch_us": _centre(session.launch_us for session in both),
-        "read_gbs": _centre(session.read_gbs for session in both),
-        "as_declared": manifest.as_declared,
-        "extension_due": _extension_due(manifest, measured.comparison),
-        "flags": groups.flags([session.flags for session in both], []),
-        "paper": paper.graphs_row(cell.gpu, cell.model, cell.ctx),
-        "protocol": both[0].protocol,
-        **_keys("a", arm_a[0]),
-        **_keys("b", arm_b[0]),
-        "last_start_ms": max(session.started_ms for session in both),
-        "ab": manifest.id,
-    }
-
-
-def _counts(measured: Measured, used: int) -> dict[str, Any]:
-    manifest = measured.manifest
-    return {
-        "unused": measured.comparison.unused + (len(manifest.sessions) - used) // 2,
-        "unused_reasons": list(measured.unused),
-        "planned": max(manifest.asked),
-        "missing": max(manifest.asked) - manifest.done,
-        "unnamed": list(measured.beside.measured),
-        "unmeasured": dict(measured.beside.ended),
-    }
-
-
-def _compared(compared: Comparison) -> dict[str, Any]:
-    bootstrap_low, bootstrap_high = compared.bootstrap or (None, None)
-    same = ("sessions", "hosts", "a_ms", "b_ms", "ratio", "interval", "cv_a", "cv_b", "sessions_needed", "verdict")
-    return {
-        **{name: getattr(compared, name) for name in same},
-        "reason": compared.reason,
-        "ratio_low": compared.low,
-        "ratio_high": compared.high,
-        "bootstrap_low": bootstrap_low,
-        "bootstrap_high": bootstrap_high,
-    }
-
-
-def _keys(arm: str, session: Session) -> dict[str, str | None]:
-    return {
-        f"cell_key_{arm}": session.cell_key,
-        f"code_key_{arm}": session.code_key,
-        f"env_key_{arm}": session.env_key,
-    }
-
-
-def _extension_due(manifest: Manifest, compared: Comparison) -> int:
-    """Returns the declared extension, in sessions of each arm, if it is due; 0 otherwise.
-
-    It is due if the interval is wider than ±0.5 %, the declared sessions are measured and no more were requested.
-    """
-    declared = manifest.declared
-    is_requested = max(manifest.asked) > declared.sessions
-    needed = compared.sessions_needed
-    is_wide = needed is not None and needed > compared.sessions
-    return declared.extension if is_wide and not is_requested and manifest.done >= declared.sessions else 0
-
-
-def _centre(values: Iterable[float | None]) -> float | None:
-    return intervals.centre(list(values))
 
 
 def _span(low: float | None, high: float | None, kind: str, sessions: int | None = None) -> str | None:

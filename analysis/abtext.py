@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from analysis import abrow
+from analysis import abrows
 from analysis.ab import Measured
 from analysis.abrow import ABRow
 from analysis.form import NOTHING
@@ -16,7 +16,7 @@ from runner.layout import WIDTH, line
 
 def text(compared: Sequence[Measured], width: int = WIDTH) -> str:
     """Returns a block of labelled lines for each A/B."""
-    blocks = ((measured.manifest.heading, abrow.row(measured)) for measured in compared)
+    blocks = ((measured.manifest.heading, abrows.row(measured)) for measured in compared)
     return "\n".join("".join(f"{each}\n" for each in (heading, *_lines(row, width))) for heading, row in blocks)
 
 

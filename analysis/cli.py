@@ -170,7 +170,7 @@ def _errors_as_notes(what: str) -> Iterator[None]:
 def ab(folder: Path, form_: str, commit: bool, run_id: str | None) -> None:
     """Compares the arms of the A/Bs in FOLDER and below it, whatever field they differ in."""
     from analysis import ab as comparisons
-    from analysis import abrow, abtext, publish
+    from analysis import abrows, abtext, publish
     from analysis.tables import graphs
 
     with publish.closing(folder, run_id):
@@ -180,7 +180,7 @@ def ab(folder: Path, form_: str, commit: bool, run_id: str | None) -> None:
         if chosen_form == commands.TEXT:
             content = abtext.text(compared, layout.width())
         else:
-            rows = [abrow.summary(measured) for measured in compared]
+            rows = [abrows.summary(measured) for measured in compared]
             content = commands.text(rows, lambda: graphs.markdown(rows), chosen_form)
         click.echo(content, nl=False)
         for measured in compared if commit else ():

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from analysis import abrow, form, paper
+from analysis import abrows, form, paper
 from analysis.ab import Measured
 from analysis.abrow import Summary
 from analysis.outputs import Files
@@ -98,7 +98,7 @@ def entry(name: str) -> Iterator[str | None]:
 
 def commit(measured: Measured, run_id: str | None) -> str:
     """Writes the summary into the A/B's run, closes the run and returns its id. Raises StoreUnreachable."""
-    row = abrow.summary(measured)
+    row = abrows.summary(measured)
     values = {name: getattr(row, name) for name in METRICS}
     summary = store.Summary(
         metrics={f"ab/{name}": float(value) for name, value in values.items() if value is not None},

@@ -37,7 +37,7 @@ class Lines:
     @contextmanager
     def session(self, title: str, expected_s: float | None) -> Iterator[None]:
         if expected_s is not None:
-            terminal.say(f"{title}: about {duration(expected_s)}, like the last session of this cell")
+            terminal.say(f"{title}: about {duration(expected_s)}, like the last such session")
         yield
 
     def position(self, text: str) -> None:

@@ -54,6 +54,7 @@ OF_NO_MODULE = {
     "tests/runner/checkpoints/test_written.py",
     "tests/runner/fleet/test_fleet_for_real.py",
     "tests/runner/formats/test_golden.py",
+    "tests/runner/fused/test_kernel_choice.py",
     "tests/runner/fused/test_kernel_faults.py",
     "tests/runner/hostcondition/test_conditions_for_real.py",
     "tests/runner/launch/container/test_for_real.py",

@@ -10,6 +10,7 @@ import pytest
 
 from analysis import ab, paper
 from analysis.sources.records import Folder
+from analysis.statistics import linefit
 from analysis.tables import _claimrow, _launchfit, budget, claims, differences, floor, graphs
 from analysis.tables._differencerow import LaunchRow
 from runner.record import record, spool, tails
@@ -110,6 +111,8 @@ def test_the_rules_of_the_page_on_the_paper_are_those_of_the_code():
     assert said("Fewer than three sessions decide nothing", PAPER)
     assert _launchfit.TELLING == 0.5
     assert said("the line explains at least half of the variance", PAPER)
+    assert linefit.FEWEST == 3
+    assert said("only if there are three hosts or more", PAPER)
 
 
 @pytest.mark.medium

@@ -67,7 +67,7 @@ def material(frame: Frame, table: Sequence[GraphsRow], metrics: Sequence[str], t
 def graph_gains(table: Sequence[GraphsRow]) -> dict[paper.Spot, Gain]:
     """Returns the A/Bs of eager against graph in the paper's kind of cell, by place; the newest of each."""
     newest = sorted(table, key=lambda row: row.last_start_ms)
-    gains = [_graphsgain.gain(row) for row in newest if _graphsgain.is_usual(row)]
+    gains = [_graphsgain.gain(row) for row in newest if row.is_usual]
     return {(gain.row.gpu, gain.row.model, gain.row.ctx): gain for gain in gains if gain is not None}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from analysis import abrow, paper
+from analysis import abrows, paper
 from analysis.ab import Measured
 from analysis.group import Group
 from analysis.tables import _graphsgain
@@ -29,8 +29,8 @@ def cache_gains(compared: Sequence[Measured]) -> Gains:
     """Returns the A/Bs of the cache of an eager step, dynamic over static, by place; the newest of each."""
     measured = [each for each in compared if each.manifest.field == "cache"]
     eager = [each for each in measured if each.manifest.arms["a"].cell.runtime == EAGER]
-    rows = sorted((abrow.row(each) for each in eager), key=lambda row: row.last_start_ms)
-    gains = [_graphsgain.gain(row, DYNAMIC, STATIC) for row in rows if _graphsgain.is_usual(row)]
+    rows = sorted((abrows.row(each) for each in eager), key=lambda row: row.last_start_ms)
+    gains = [_graphsgain.gain(row, DYNAMIC, STATIC) for row in rows if row.is_usual]
     return {(gain.row.gpu, gain.row.model, gain.row.ctx): gain for gain in gains if gain is not None}
 
 

@@ -196,7 +196,10 @@ class ConditionRow(PlaceRow):
 
 @dataclass(frozen=True)
 class LaunchRow(TracedRow):
-    """A line through eager sessions: ms of a step against kernels per step times the launch overhead (ms)."""
+    """A line through hosts: ms of an eager step against kernels per step times the launch overhead (ms).
+
+    A host is the means of its sessions.
+    """
 
     scope: str
     """the cell of the sessions, or `all cells`"""
@@ -205,7 +208,7 @@ class LaunchRow(TracedRow):
     conditions: str
     """sessions by declared condition of the host, such as `as it is: 109`"""
     launches_low_ms: float | None
-    """range of kernels per step times the launch overhead"""
+    """range of the hosts' kernels per step times the launch overhead"""
     launches_high_ms: float | None
     slope: float | None
     """ms of a step per ms of launches"""
@@ -214,9 +217,9 @@ class LaunchRow(TracedRow):
     slope_high: float | None
     intercept_ms: float | None
     residual_ms: float | None
-    """standard deviation of the sessions about the line"""
+    """standard deviation of the hosts about the line"""
     r2: float | None
-    """share of the variance of the step that the line explains"""
+    """share of the variance of the hosts' steps that the line explains"""
     paper_ms: float | None
     """the paper's eager step"""
     kernels_per_step: float | None

@@ -45,8 +45,9 @@ class Gain:
 
     @property
     def place(self) -> str:
-        """Returns model and ctx as text."""
-        return f"{self.row.model}, ctx {self.row.ctx}"
+        """Returns model and ctx as text, and format and options unless these are the usual ones."""
+        more = [self.row.quant] if self.row.quant != UNQUANTISED else []
+        return ", ".join((self.row.model, f"ctx {self.row.ctx}", *more, *filter(None, [self.row.options])))
 
 
 def gain(row: ABRow, first: str = EAGER, second: str = GRAPH) -> Gain | None:
@@ -58,11 +59,6 @@ def gain(row: ABRow, first: str = EAGER, second: str = GRAPH) -> Gain | None:
         return None
     turned_ends = (None if high is None else 1 / high, None if low is None else 1 / low)
     return Gain(row, 1 / row.ratio, *turned_ends, row.b_ms, row.a_ms, TURNED.get(verdict, verdict))
-
-
-def is_usual(row: ABRow) -> bool:
-    """Returns whether an A/B is of unquantised weights in the paper's protocol, 16-bit dtype and attention."""
-    return (row.quant, row.dtype, row.attention, row.protocol) == (UNQUANTISED, "bf16", "sdpa", paper.PROTOCOL)
 
 
 def graphs_line(table: Sequence[ABRow], gpu: str) -> Line:

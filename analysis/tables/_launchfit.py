@@ -1,18 +1,28 @@
-"""Lines through eager sessions, step against launches, and the launch overhead at which each reaches the paper's step.
+"""Lines through hosts, eager step against launches, and the launch overhead at which each reaches the paper's step.
 
 One line has the sessions of our cell in the place of the paper's A/B alone, under any condition of the host; the other
 has those of all cells.
 
 The launches of a step are its kernels times the launch overhead of an empty kernel that the session's probe measured.
-The answer is given only if the line explains the sessions (`TELLING`), its slope is positive with its whole interval,
-and the answer lies among the launches that were observed.
+Sessions of one host share its processor and so its launch overhead and what else its steps take. They are no
+independent points: a line through sessions would have far too many degrees of freedom (Moulton 1990). Each host is
+therefore one point, the means of its sessions, and the intervals have Student's t at hosts - 2 degrees of freedom. For
+few groups and a regressor that hardly differs within them this is the method of Donald and Lang (2007), exact for
+normal effects of hosts with equally many sessions; cluster-robust variances need many groups (Cameron and Miller 2015).
+
+The answer is given only if the line explains the hosts (`TELLING`), its slope is positive with its whole interval, and
+the answer lies among the launches that were observed.
+
+Moulton, Review of Economics and Statistics 72 (1990), 334-338. Donald and Lang, the same 89 (2007), 221-233. Cameron
+and Miller, Journal of Human Resources 50 (2015), 317-372.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import polars
@@ -28,9 +38,10 @@ from analysis.tables._conditions import AS_IT_IS
 from analysis.tables._differencerow import LaunchRow
 from analysis.tables._graphsgain import EAGER
 from analysis.tables._trace import of_sessions
+from runner.counts import counted
 
 TELLING = 0.5
-"""Least share of the variance of the steps that the line must explain."""
+"""Least share of the variance of the hosts' steps that the line must explain."""
 YES = "yes"
 
 
@@ -89,9 +100,28 @@ def _point(row: Mapping[str, Any]) -> Point:
     )
 
 
+@dataclass(frozen=True)
+class HostMean:
+    """The means of a host's sessions, in ms."""
+
+    launches_ms: float
+    step_ms: float
+
+
+def host_means(found: Iterable[Point]) -> list[HostMean]:
+    """Returns the means of each host. Sessions that do not name their host count as those of one."""
+    by_host: dict[str | None, list[Point]] = defaultdict(list)
+    for point in found:
+        by_host[point.host_id].append(point)
+    return [
+        HostMean(fmean(point.launches_ms for point in own), fmean(point.step_ms for point in own))
+        for own in by_host.values()
+    ]
+
+
 def launch_rows(found: Sequence[Point], cell: Group | None) -> list[LaunchRow]:
-    """Returns the line through the sessions of `cell`, our eager cell in the place of the paper's A/B, and the line
-    through all sessions."""
+    """Returns the line through the hosts of `cell`, our eager cell in the place of the paper's A/B, and the line
+    through the hosts of all sessions."""
     every = launch_row("all cells", found, cell)
     if cell is None:
         return [every]
@@ -100,11 +130,12 @@ def launch_rows(found: Sequence[Point], cell: Group | None) -> list[LaunchRow]:
 
 
 def launch_row(scope: str, found: Sequence[Point], cell: Group | None) -> LaunchRow:
-    """Returns the line through these sessions."""
-    line = fitted([point.launches_ms for point in found], [point.step_ms for point in found])
+    """Returns the line through the hosts of these sessions."""
+    hosts = host_means(found)
+    launches = [host.launches_ms for host in hosts]
+    line = fitted(launches, [host.step_ms for host in hosts])
     paper_ms = next(figure.a_ms for figure in paper.graphs_rows() if figure.a_ms is not None)
     kernels = None if cell is None else cell.kernels_per_step
-    launches = [point.launches_ms for point in found]
     told = _told(line, paper_ms, kernels, launches)
     reached = None if line is None or told != YES else line.reaches(paper_ms)
     in_us = [None] * 3 if reached is None or kernels is None else [1e3 * ms / kernels for ms in reached]
@@ -112,7 +143,7 @@ def launch_row(scope: str, found: Sequence[Point], cell: Group | None) -> Launch
     return LaunchRow(
         scope=scope,
         sessions=len(found),
-        hosts=len({point.host_id for point in found}),
+        hosts=len(hosts),
         conditions=", ".join(f"{name}: {count}" for name, count in sorted(conditions.items())),
         launches_low_ms=min(launches, default=None),
         launches_high_ms=max(launches, default=None),
@@ -134,16 +165,20 @@ def launch_row(scope: str, found: Sequence[Point], cell: Group | None) -> Launch
 
 def _told(line: Line | None, paper_ms: float, kernels: float | None, launches: Sequence[float]) -> str:
     """Returns `yes`, or why the launch overhead of the paper's step cannot be told."""
+    if len(launches) < FEWEST:
+        hosts = counted(len(launches), "host")
+        return f"cannot be told: {hosts} of at least {FEWEST}; sessions of one host share its launch overhead"
     if line is None:
-        return f"cannot be told: fewer than {FEWEST} sessions, or all with the same launches"
+        return "cannot be told: all hosts have the same launches"
     if kernels is None:
         return "cannot be told: no eager cell of ours in the place of the paper's A/B has its kernels counted"
     if line.low <= 0:
-        return f"cannot be told: the slope's interval, {line.low:.2f} to {line.high:.2f}, includes 0"
+        return f"cannot be told: the slope's interval, {line.low:.2f} to {line.high:.2f}, does not lie above 0"
     if line.r2 < TELLING:
-        return f"cannot be told: the line explains {line.r2:.2f} of the steps' variance, less than {TELLING:g}"
+        explained = f"{line.r2:.2f} of the variance of the hosts' steps"
+        return f"cannot be told: the line explains {explained}, less than {TELLING:g}"
     reached = line.reaches(paper_ms)
-    assert reached is not None  # the slope's interval excludes 0
+    assert reached is not None  # the slope's interval lies above 0
     if not min(launches) <= reached[0] <= max(launches):
         return (
             f"cannot be told: the line reaches {paper_ms:g} ms at launches of {reached[0]:.2f} ms, outside of the "

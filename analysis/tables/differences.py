@@ -128,7 +128,7 @@ def _parts(table: Sequence[AnyRow]) -> Iterator[Part]:
     )
     yield Part(
         LAUNCHES,
-        "Lines through eager sessions: step against launches",
+        "Lines through hosts: eager step against launches",
         of_kind(LaunchRow, table),
         LAUNCH_COLUMNS,
         count="sessions",
@@ -171,14 +171,14 @@ def _launch_sentence(row: LaunchRow) -> str:
         return f"{asked}: {row.told}"
     return (
         f"{asked}: {row.launch_us:.2f} µs [{row.launch_us_low:.2f}–{row.launch_us_high:.2f}]; its "
-        f"{row.sessions} sessions scatter about it by {row.residual_ms:.2f} ms"
+        f"{row.hosts} hosts scatter about it by {row.residual_ms:.2f} ms"
     )
 
 
 INTRO = (
-    "A cause is named only where a recorded value shows it: what no kernel runs in is not the card's, and passes that "
-    "disagree do not separate host from software. Contrasts compare two rows that differ in one field, and name what "
-    "else differs."
+    "A cause is named only if at least half of the difference must be its own, whatever the paper's step consists of. "
+    "Passes that disagree do not separate host from software. Contrasts compare two rows that differ in one field, and "
+    "name what else differs."
 )
 TABLE = Table(
     name="differences",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from analysis import ab, abrow, paper
+from analysis import ab, abrows, paper
 from analysis.ab import Measured
 from analysis.abrow import ABRow, figure_words
 from analysis.cellcolumns import CELL, FLAGS, cell_columns
@@ -15,7 +15,6 @@ from analysis.form import Column, distinguishing, markdown_table, name
 from analysis.reading import Reading
 from analysis.table import FILTERS, Figure, Part, Table
 from analysis.tables import _graphsgain
-from runner.ab.arms import value_words
 from runner.counts import counted
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def rows(compared: Iterable[Measured], every_code: bool = False) -> list[GraphsR
     A/Bs that differ only in code have rows for the newest code, whose last session began last; `superseded` counts the
     others. With `every_code` each A/B has a row.
     """
-    ab_rows = [abrow.row(measured) for measured in compared if measured.manifest.field == FIELD]
+    ab_rows = [abrows.row(measured) for measured in compared if measured.manifest.field == FIELD]
     table = [GraphsRow(**vars(row), superseded=0) for row in ab_rows]
     return sorted(table if every_code else _newest(table), key=lambda row: _values(row, ORDER))
 
@@ -106,11 +105,14 @@ VALUES = (
     Column(
         "verdict", "verdict", help="verdict on b: FASTER, SLOWER or SAME if the whole interval agrees, else AMBIGUOUS"
     ),
-    Column("paper", "paper_words", help="the paper's A/B of the same cell"),
+    Column("paper", "paper_words", help="the paper's A/B of the same cell and runtimes"),
     FLAGS,
 )
+ALSO_DIFFERENT = Column(
+    "also different", "implied_words", help="further fields in which the arms differ, with their values in a and in b"
+)
 DISTINGUISHING_FIELDS = (
-    *("quant", "kernel", "cache", "dtype", "attention", "weights_id", "protocol"),
+    *("quant", "kernel", "cache", "dtype", "attention", "options", "implied_words", "weights_id", "protocol"),
     *("env_key_a", "env_key_b", "code_key_a", "code_key_b", "study", "ab"),
 )
 
@@ -118,7 +120,8 @@ DISTINGUISHING_FIELDS = (
 def columns(table: Sequence[ABRow]) -> list[Column]:
     """Returns the columns for these rows."""
     more = distinguishing(table, [column.key for column in NAMING], DISTINGUISHING_FIELDS)
-    return [*NAMING, *(CELL.get(field, Column(field, field)) for field in more), *VALUES]
+    known = {**CELL, ALSO_DIFFERENT.key: ALSO_DIFFERENT}
+    return [*NAMING, *(known.get(field, Column(field, field)) for field in more), *VALUES]
 
 
 def names(table: Sequence[ABRow]) -> list[str]:
@@ -134,28 +137,30 @@ def markdown(table: Sequence[ABRow]) -> str:
     """Returns A/Bs of any field as a Markdown table, followed by the reason for each verdict."""
     visible = [column for column in columns(table) if column != SUPERSEDED]
     lines = [*markdown_table(table, visible), ""]
-    lines += [f"- {sentence(row)}" for row in table]
+    lines += [f"- {verdict}" for verdict in verdicts(table)]
     return "\n".join(lines) + "\n"
 
 
 def sentences(table: Sequence[ABRow]) -> list[str]:
     """Returns the verdicts, and the paper's figures for cells without an A/B."""
-    return [*map(sentence, table), *paper_sentences(table)]
+    return [*verdicts(table), *paper_sentences(table)]
 
 
 def paper_sentences(table: Sequence[ABRow]) -> list[str]:
     """Returns the paper's figures for cells without an A/B, and other eager steps that the paper states for its A/B
     cells."""
-    ours = {(row.gpu, row.model, row.ctx) for row in table}
-    unmeasured = [figure for figure in paper.graphs_rows() if figure.spot not in ours]
+    ours = [row.paper for row in table]
+    unmeasured = [figure for figure in paper.graphs_rows() if figure not in ours]
     figures = [f"The paper, {figure.gpu} {figure.model} {figure.ctx}: {figure_words(figure)}" for figure in unmeasured]
     return figures + paper.two_steps_of({figure.spot for figure in paper.graphs_rows() if figure.a_ms})
 
 
-def sentence(row: ABRow) -> str:
-    """Returns the verdict of an A/B with its reason and remarks."""
-    place = f"{row.gpu} {row.model} {row.ctx}, {row.arm_a} against {row.arm_b}"
-    return f"{place}: {row.verdict or 'no verdict'}: {reason(row)}"
+def verdicts(table: Sequence[ABRow]) -> list[str]:
+    """Returns the verdict of each A/B with its reason and remarks."""
+    return [
+        f"{title}, {row.arm_a} against {row.arm_b}: {row.verdict or 'no verdict'}: {reason(row)}"
+        for title, row in zip(names(table), table, strict=True)
+    ]
 
 
 def reason(row: ABRow) -> str:
@@ -164,8 +169,7 @@ def reason(row: ABRow) -> str:
     declared = "" if row.as_declared else "; more sessions were requested than declared"
     more = counted(row.extension_due, "more session is", "more sessions are")
     due = f"; the interval is wider than ±0.5 %, so the declared {more} due" if row.extension_due else ""
-    both = {name: " and ".join(map(value_words, values)) for name, values in row.implied.items()}
-    implied = "".join(f"; {row.field} implies {name}: {values}" for name, values in both.items())
+    implied = "".join(f"; {row.field} implies {values}" for values in row.implied_values)
     absent = "".join(f"; {remark}" for remark in _absent_sessions(row))
     return f"{row.reason}{unused}{absent}{due}{declared}{implied}"
 
@@ -207,9 +211,8 @@ def _draw(table: Sequence[GraphsRow], reading: Reading) -> Drawn | None:
 TABLE = Table(
     name="graphs",
     order=20,
-    title="Gain of a runtime: CUDA graphs, and the fused kernel",
+    title="Gain of CUDA Graphs and of the fused kernel",
     help="Gain of a CUDA graph and of the fused kernel: every A/B between runtimes, with interval and verdict.",
-    heading="Gain of CUDA Graphs and of the fused kernel",
     intro="A/Bs of two runtimes: sessions of both arms alternate, each in a fresh process.",
     metrics=ab.NEEDED,
     columns=(*NAMING, *VALUES),

@@ -159,7 +159,7 @@ def _graph_checks(compared: Sequence[Measured], versions: Torch) -> Iterator[Che
 
 
 def _is_graph_ab(row: GraphsRow) -> bool:
-    return _graphsgain.is_usual(row) and (row.arm_a, row.arm_b) == (_graphsgain.EAGER, _graphsgain.GRAPH)
+    return row.is_usual and (row.arm_a, row.arm_b) == (_graphsgain.EAGER, _graphsgain.GRAPH)
 
 
 def _quantised_checks(usual: Sequence[Group], versions: Torch) -> Iterator[CheckRow]:

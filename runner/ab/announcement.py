@@ -54,5 +54,5 @@ def _time(pair: Pair, missing: dict[str, int], folders: tuple[Path, Path]) -> st
 
 
 def _expected_s(arm: Arm, folders: tuple[Path, Path]) -> float | None:
-    found = (expected.expected_s(folder, arm.plan.cell, arm.plan.protocol) for folder in folders)
+    found = (expected.expected_s(folder, arm.plan.cell, arm.plan.protocol, arm.plan.energy) for folder in folders)
     return next((seconds for seconds in found if seconds is not None), None)

@@ -125,7 +125,7 @@ def run_session(request: Request, index: int, started_ms: int, settings: Setting
     job = _placed(began, plan, place, settings)
     path = Path(job.record_path)
     sidecar.forget_runs(spool.clear_abandoned(path.parent))
-    expected_s = expected.expected_s(path.parent, plan.cell, plan.protocol)
+    expected_s = expected.expected_s(path.parent, plan.cell, plan.protocol, plan.energy, plan.condition_text)
     with (
         spool.reserved(path, recordsize.most_bytes(plan.protocol)),
         settings.display.session(plan.title, expected_s),

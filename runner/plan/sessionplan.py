@@ -42,9 +42,14 @@ class Plan:
         return " ".join((self.cell.title, *self.measured_as))
 
     @property
+    def condition_text(self) -> str | None:
+        """Returns the condition of the host as a request states it; None on the host as it is."""
+        return None if self.host_condition is None else self.host_condition.text
+
+    @property
     def measured_as(self) -> tuple[str, ...]:
         """Returns the condition of the host if there is one, and a protocol with counts of its own."""
-        condition = () if self.host_condition is None else (self.host_condition.text,)
+        condition = () if self.condition_text is None else (self.condition_text,)
         return (*condition, self.protocol.title) if self.protocol.name == CUSTOM else condition
 
     def job(self, session_id: str, requested: dict[str, str], index: int, started_ms: int, started_s: float) -> Job:

@@ -32,7 +32,7 @@ class CellSessions:
         return self._missing
 
     def expected_s(self) -> float | None:
-        """Returns the seconds that the last session of this cell took; None if there was none."""
+        """Returns the seconds that the last such session took; None if there was none."""
         return self._session_s
 
     def ends_with(self, error: Failure) -> bool:

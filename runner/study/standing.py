@@ -96,7 +96,8 @@ def _session_s(planned: Planned, situation: Situation) -> float | None:
     """Returns how long a session may take: as long as the newest one of the same cells, in whatever round."""
     cells = zip(planned.plans, planned.keys, strict=True)
     sessions = [known for plan, key in cells for known in situation.sessions.of_cell(plan, key, None)]
-    return spooled.session_s(sorted(sessions, key=lambda known: known.started_ms))
+    in_order = sorted(sessions, key=lambda known: known.started_ms)
+    return spooled.session_s(in_order, any(plan.energy for plan in planned.plans))
 
 
 def _cell(study: Study, planned: Planned, situation: Situation) -> Standing:

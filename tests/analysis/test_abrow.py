@@ -1,37 +1,31 @@
-"""A/Bs as rows: which sessions count, and what was declared."""
+"""The row of an A/B: what it says about its arms."""
 
-import json
+from dataclasses import replace
 
 import pytest
 
-from analysis import ab, abrow
-from analysis.tables import graphs
+from tests.support.frames import AB_ROW
 
 
-@pytest.mark.medium
-def test_a_declared_extension_that_is_due_is_told(copied):
-    path = copied / "ab.json"
-    manifest = json.loads(path.read_text())
-    assert manifest["declared"] == {"sessions": 10, "extension": 10}
-    manifest["asked"] = [10]
-    manifest["blocks"] = manifest["blocks"][:5]
-    path.write_text(json.dumps(manifest))
-    row = abrow.row(ab.read(path))
-    assert row.extension_due == 10
-    assert "the declared 10 more sessions are due" in graphs.markdown([row])
-    manifest["asked"] = [10, 13]
-    path.write_text(json.dumps(manifest))
-    row = abrow.row(ab.read(path))
-    assert (row.extension_due, row.as_declared) == (0, False)
-    assert "more sessions were requested than declared" in graphs.markdown([row])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"quant": "awq"},
+        {"dtype": "fp16"},
+        {"attention": "x"},
+        {"protocol": "custom-1-3"},
+        {"options": "sdpa:flash"},
+        {"field": "options", "arm_a": "none", "arm_b": "sdpa:flash"},
+        {"implied": {"options": ({}, {"mode": "default"})}},
+    ],
+)
+def test_an_ab_is_usual_if_its_cell_is_like_the_papers(change):
+    assert AB_ROW.is_usual
+    assert not replace(AB_ROW, **change).is_usual
 
 
-@pytest.mark.medium
-def test_a_block_that_is_not_complete_is_counted_and_not_used(copied):
-    path = copied / "ab.json"
-    manifest = json.loads(path.read_text())
-    manifest["blocks"] = manifest["blocks"][:5]
-    manifest["blocks"][-1]["sessions"].pop()
-    path.write_text(json.dumps(manifest))
-    row = abrow.row(ab.read(path))
-    assert (row.sessions, row.unused) == (8, 1)
+def test_the_further_fields_that_differ_are_named_with_both_values():
+    assert (AB_ROW.implied_values, AB_ROW.implied_words) == ([], "")
+    row = replace(AB_ROW, implied={"kernel": ("cublas", "fused"), "options": ({}, {"mode": "default"})})
+    assert row.implied_values == ["kernel: cublas and fused", "options: none and mode:default"]
+    assert row.implied_words == "kernel: cublas and fused; options: none and mode:default"

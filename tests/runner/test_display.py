@@ -83,11 +83,11 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines() -> None:
     lines = at_terminal(80, TERM="dumb").splitlines()
     assert lines == [
         "note: docker is away",
-        "tiny 64 eager cpu: about 1 min 40 s, like the last session of this cell",
+        "tiny 64 eager cpu: about 1 min 40 s, like the last such session",
         "[   5.0 s] load",
         "note: waiting [1]",
         "[  65.0 s] measure: wall",
-        "tiny 64 eager cpu: about 1 min 40 s, like the last session of this cell",
+        "tiny 64 eager cpu: about 1 min 40 s, like the last such session",
         "[   5.0 s] load",
         "[  65.0 s] measure: wall",
     ]

@@ -59,6 +59,7 @@ AB_ROW = ABRow(
     attention="sdpa",
     dtype="bf16",
     weights_id="synthetic-v1",
+    options="",
     field="runtime",
     arm_a="eager",
     arm_b="graph",

@@ -73,11 +73,6 @@ class Known:
         """Returns whether the session ran to its end, valid or not."""
         return self.status == MEASURED
 
-    @property
-    def total_s(self) -> float | None:
-        """Returns the seconds from the command to the record."""
-        return self.cost_s.get("total")
-
 
 @dataclass(frozen=True)
 class Unreadable:

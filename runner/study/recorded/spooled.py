@@ -20,6 +20,7 @@ from runner.errors import (
     Terminated,
 )
 from runner.plan.sessionplan import Plan
+from runner.record import expected
 from runner.study.recorded.known import Known
 
 TRANSIENT = tuple(
@@ -72,8 +73,7 @@ class SpooledSessions:
         """Returns the sessions of a plan's cell with its protocol and seed, the oldest first; those of one study, or of
         all if it is None. They had the plan's condition of the host. They measured energy if the plan does; one with
         energy also counts for a plan without."""
-        condition = None if plan.host_condition is None else plan.host_condition.text
-        asked = (plan.protocol, plan.seed, condition)
+        asked = (plan.protocol, plan.seed, plan.condition_text)
         return [
             known
             for known in self._by_cell.get(key, ())
@@ -87,9 +87,11 @@ class SpooledSessions:
         return self._by_folder.get(folder, ())
 
 
-def session_s(sessions: Sequence[Known]) -> float | None:
-    """Returns the seconds of the newest measured session; None if there is none."""
-    return next((known.total_s for known in reversed(sessions) if known.total_s is not None), None)
+def session_s(sessions: Sequence[Known], energy: bool) -> float | None:
+    """Returns the seconds of the newest measured session, without measuring energy unless that is asked for; None if
+    there is none."""
+    known_s = (expected.without_unasked(known.cost_s, energy) for known in reversed(sessions))
+    return next((seconds for seconds in known_s if seconds is not None), None)
 
 
 def attempts(sessions: Sequence[Known], plan: Plan, difference: Difference) -> Attempts:

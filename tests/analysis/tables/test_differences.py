@@ -47,9 +47,9 @@ def test_a_launch_overhead_that_is_told_has_its_interval_and_residual():
     row = LaunchRow(
         **dict.fromkeys(LaunchRow.__dataclass_fields__),
     )
-    told = {"scope": "all cells", "sessions": 20, "paper_ms": 14.828, "residual_ms": 0.5}
+    told = {"scope": "all cells", "sessions": 20, "hosts": 5, "paper_ms": 14.828, "residual_ms": 0.5}
     us = {"launch_us": 4.0, "launch_us_low": 3.5, "launch_us_high": 4.5}
     assert differences.sentences([LaunchRow(**{**vars(row), **told, **us})]) == [
-        "Launch overhead that makes the paper's 14.828 ms, by the line of all cells: 4.00 µs [3.50–4.50]; its 20 "
-        "sessions scatter about it by 0.50 ms"
+        "Launch overhead that makes the paper's 14.828 ms, by the line of all cells: 4.00 µs [3.50–4.50]; its 5 "
+        "hosts scatter about it by 0.50 ms"
     ]

@@ -76,6 +76,54 @@ def test_a_name_has_what_tells_it_from_abs_of_the_same_arms_alone():
     assert graphs.names([one, other, again]) == [f"{place} old", place, f"{place} newer"]
 
 
+def test_options_of_both_arms_are_in_table_names_and_sentences():
+    usual, flash = AB_ROW, replace(AB_ROW, options="sdpa:flash", ab="1" * 12)
+    place = f"{usual.gpu} {usual.model} {usual.ctx}"
+    assert graphs.names([usual, flash]) == [place, f"{place} sdpa:flash"]
+    header, _, *lines = graphs.markdown([usual, flash]).splitlines()
+    assert header.startswith("| gpu | model | ctx | a | b | options | n |")
+    assert [line.split(" | ")[5] for line in lines[:2]] == ["–", "sdpa:flash"]
+    one, other = graphs.verdicts([usual, flash])
+    assert one.startswith(f"{place}, eager against graph: FASTER")
+    assert other.startswith(f"{place} sdpa:flash, eager against graph: FASTER")
+
+
+def test_what_differs_in_the_second_arm_alone_is_told_too():
+    modes = [{"options": ({}, {"mode": mode})} for mode in ("default", "reduce-overhead")]
+    both = [replace(AB_ROW, arm_b="compile", implied=mode, ab=str(number)) for number, mode in enumerate(modes)]
+    header, _, *lines = graphs.markdown(both).splitlines()
+    assert header.startswith("| gpu | model | ctx | a | b | also different | n |")
+    assert [line.split(" | ")[5] for line in lines[:2]] == [
+        "options: none and mode:default",
+        "options: none and mode:reduce-overhead",
+    ]
+    assert len({*graphs.names(both)}) == len({*graphs.verdicts(both)}) == 2
+
+
+@pytest.mark.medium
+def test_an_ab_with_an_option_supersedes_none_without():
+    (usual,) = ab.from_frame(Folder(AB).frame(papercheck.NEEDED), bootstrapped=False)[0]
+    table = graphs.rows([usual, with_flash(usual)])
+    assert [(row.options, row.superseded) for row in table] == [("", 0), ("sdpa:flash", 0)]
+
+
+def with_flash(usual):
+    """The same A/B as if both arms had that option."""
+    arms = usual.manifest.arms
+    option = {name: replace(arm, cell=replace(arm.cell, options={"sdpa": "flash"})) for name, arm in arms.items()}
+    keys = {arms[name].cell_key: arm.cell.key for name, arm in option.items()}
+    sessions = {name: replace(one, cell_key=keys[one.cell_key]) for name, one in usual.sessions.items()}
+    return replace(usual, manifest=replace(usual.manifest, arms=option, id="f" * 12), sessions=sessions)
+
+
+def test_the_papers_figure_is_named_unless_an_ab_of_its_arms_has_it_in_a_column():
+    figure = paper.graphs_row("h100", "qwen2.5-7b", 2048)
+    fused = replace(AB_ROW, gpu="h100", arm_a="graph", arm_b="fused")
+    assert any(text.startswith("The paper, h100 qwen2.5-7b 2048: ") for text in graphs.paper_sentences([fused]))
+    ours = replace(fused, arm_a="eager", arm_b="graph", paper=figure)
+    assert not any(text.startswith("The paper, h100 qwen2.5-7b 2048: ") for text in graphs.paper_sentences([ours]))
+
+
 @pytest.mark.slow
 def test_a_folder_without_an_ab_is_one_line(tmp_path):
     finished = command("ab", str(tmp_path))

@@ -49,13 +49,11 @@ def test_arms_of_another_field_are_named() -> None:
     assert (turned.ratio, turned.first_ms, turned.second_ms, turned.verdict) == (2.0, row.b_ms, row.a_ms, "FASTER")
 
 
-@pytest.mark.parametrize(
-    "change", [{"quant": "awq"}, {"dtype": "fp16"}, {"attention": "x"}, {"protocol": "custom-1-3"}]
-)
-def test_an_ab_is_usual_if_its_cell_is_like_the_papers(change: dict[str, Any]) -> None:
-    row = ab_row(2.0, "FASTER")
-    assert _graphsgain.is_usual(row)
-    assert not _graphsgain.is_usual(replace(row, **change))
+def test_a_format_and_options_are_named() -> None:
+    flash = ab_row(2.0, "FASTER", options="sdpa:flash")
+    assert "(qwen2.5-7b, ctx 2048, sdpa:flash, n = 20)" in words(flash)
+    packed = ab_row(1.5, "FASTER", quant="awq", sessions=5)
+    assert words(flash, packed).endswith("; 1.50× for qwen2.5-7b, ctx 2048, awq.")
 
 
 def test_an_interval_below_95_percent_is_labelled_and_a_missing_one_is_absent() -> None:

@@ -27,13 +27,14 @@ def lines(spool: Path, current: Manifest = DECLARED, sessions: int = 10, pair: a
     return [*announcement.lines(pair, current, sessions, spool, 200)]
 
 
-def put_record(folder: Path, arm: arms.Arm, total_s: float) -> None:
+def put_record(folder: Path, arm: arms.Arm, total_s: float, energy_s: float = 0.0) -> None:
     """Writes what `expected_s` reads of a record."""
     folder.mkdir(exist_ok=True)
     found = {
         "keys": {"cell_key": arm.plan.cell.key},
         "protocol": to_json(arm.plan.protocol),
-        "cost_s": {"total": total_s},
+        "request": {"energy": "on"} if energy_s else {},
+        "cost_s": {"total": total_s, "energy": energy_s} if energy_s else {"total": total_s},
     }
     (folder / f"{record.file_start(arm.plan.cell)}-0-0.json").write_text(json.dumps(found))
 
@@ -72,6 +73,13 @@ def test_the_time_is_that_of_earlier_sessions_of_both_cells(tmp_path: Path) -> N
     # those of the A/B itself are nearer: 10 · 40 s + 10 · 10 s = 500 s
     put_record(manifest.folder_of(tmp_path, DECLARED), PAIR.a, 40.0)
     assert "  time      about 8 min 20 s for 20 sessions, by the last sessions of these cells" in lines(tmp_path)
+
+
+def test_an_a_b_without_energy_takes_no_time_for_it(tmp_path: Path) -> None:
+    for arm in PAIR.arms:
+        put_record(tmp_path, arm, 60.0, energy_s=45.0)
+    # 20 · (60 - 45) s
+    assert "  time      about 5 min 0 s for 20 sessions, by the last sessions of these cells" in lines(tmp_path)
 
 
 def test_an_interrupted_a_b_has_the_missing_sessions(tmp_path: Path) -> None:

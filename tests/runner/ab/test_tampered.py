@@ -13,7 +13,7 @@ from typing import Any
 import polars
 import pytest
 
-from analysis import ab, abrow
+from analysis import ab, abrows
 from analysis.sources.frame import Frame
 from analysis.sources.records import Folder
 from analysis.tables import graphs
@@ -50,7 +50,7 @@ def _verified_once() -> Any:
 
 
 def copied(to: Path, ctx: str) -> Path:
-    (source,) = RECORDS.glob(f"ab-qwen2.5-7b-{ctx}-*")
+    (source,) = RECORDS.glob(f"ab-qwen2.5-7b-{ctx}-eager-graph-*")
     return Path(shutil.copytree(source, to / source.name))
 
 
@@ -368,10 +368,10 @@ def failed(folder: Path) -> Told:
 def test_what_else_can_be_gone_is_named_in_the_table(name: str, ctx: str, tmp_path: Path) -> None:
     edit, said = NAMED[name]
     path = tampered(copied(tmp_path, ctx), edit)
-    assert re.search(said, graphs.markdown([abrow.row(ab.read(path))]))
+    assert re.search(said, graphs.markdown([abrows.row(ab.read(path))]))
     of_folder, left_out = ab.from_frame(Folder(path.parent).frame(ab.NEEDED), bootstrapped=False)
     assert left_out == []
-    assert re.search(said, graphs.markdown([abrow.row(each) for each in of_folder]))
+    assert re.search(said, graphs.markdown([abrows.row(each) for each in of_folder]))
 
 
 @pytest.mark.medium
@@ -385,15 +385,15 @@ def test_a_second_file_of_a_session_is_no_other_session(tmp_path: Path) -> None:
 @pytest.mark.medium
 def test_more_declared_than_measured_is_named_as_missing(tmp_path: Path) -> None:
     path = tampered(copied(tmp_path, "2048"), lambda m, _: (m["declared"].update(sessions=22), m.update(asked=[22])))
-    assert "2 of the 22 planned sessions of each arm are missing" in graphs.markdown([abrow.row(ab.read(path))])
+    assert "2 of the 22 planned sessions of each arm are missing" in graphs.markdown([abrows.row(ab.read(path))])
 
 
 @pytest.mark.medium
 @pytest.mark.parametrize(("ctx", "ratio"), RATIOS.items())
 def test_the_committed_abs_are_whole_and_have_their_ratios(ctx: str, ratio: float) -> None:
-    (path,) = RECORDS.glob(f"ab-qwen2.5-7b-{ctx}-*/ab.json")
+    (path,) = RECORDS.glob(f"ab-qwen2.5-7b-{ctx}-eager-graph-*/ab.json")
     check.read_whole(path)
-    row = abrow.row(ab.read(path))
+    row = abrows.row(ab.read(path))
     assert row.ratio == pytest.approx(ratio, abs=5e-4)
     assert (row.missing, row.unused_reasons, row.unnamed, row.unmeasured) == (0, [], [], {})
 
@@ -424,7 +424,7 @@ def of_rows(frame: Frame, edit: Callable[[Told], object], **columns: Any) -> str
         facts={},
     )
     found, left_out = ab.from_frame(of_store, bootstrapped=False)
-    return graphs.markdown([abrow.row(each) for each in found]) + "".join(left_out)
+    return graphs.markdown([abrows.row(each) for each in found]) + "".join(left_out)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """NVRTC compiles the kernel for every model and architecture, without a GPU: no spills, and shared memory fits."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -13,6 +14,7 @@ import pytest
 
 from runner.errors import BadValue
 from runner.fused import compiled, geometry, sharedmemory
+from runner.record import codekey
 from tests.support import cubins
 from tests.support.fusedshapes import ARCHITECTURES, H200, everything, of_catalogue
 from tests.support.fusedsteps import CP_ASYNC, OLDER_SHARED_BYTES
@@ -69,6 +71,31 @@ def test_a_cubin_is_kept_by_source_headers_and_options(tmp_path: Path, monkeypat
     header = sources / "waiting.cuh"
     header.write_text(header.read_text().replace("2000000000ull", "1000000000ull"))
     assert not compiled.compile_step(layout, "sm_90a", sources=sources, cache=cache).cached
+
+
+def test_a_record_keeps_options_registers_spills_and_the_cubins_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = "Used 224 registers, used 2 barriers\n8 bytes stack frame, 4 bytes spill stores, 16 bytes spill loads\n"
+    monkeypatch.setattr(compiled, "_compile", lambda *_: (b"\x7fELF", log))
+    found = compiled.compile_step(geometry.choose(of_catalogue()["tiny"], H200), "sm_90a").facts()
+    options = found.pop("options")
+    assert options.startswith("-arch=sm_90a ")
+    assert "--define-macro=LAYERS=2 " in options
+    assert str(compiled.SOURCES) not in options
+    assert re.fullmatch(r"\d+\.\d+", found.pop("nvrtc"))
+    assert found == {
+        "registers": "224",
+        "spilled_bytes": "20",
+        "cubin_sha256": hashlib.sha256(b"\x7fELF").hexdigest(),
+        "compiled": "in this session",
+    }
+
+
+def test_every_source_counts_in_the_code_key_of_a_session_that_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codekey, "_loaded_files", set)
+    monkeypatch.setattr(codekey, "_read_files", set())
+    monkeypatch.setattr(compiled, "_compile", lambda *_: (b"\x7fELF", ""))
+    compiled.compile_step(geometry.choose(of_catalogue()["tiny"], H200), "sm_90a")
+    assert codekey.code_files() == tuple(sorted(f"fused/cuda/{file.name}" for file in compiled.SOURCES.iterdir()))
 
 
 @pytest.mark.medium

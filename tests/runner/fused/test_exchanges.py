@@ -39,6 +39,28 @@ def test_the_kernel_awaits_the_epochs_of_the_table() -> None:
     assert found == {each.buffer: each.awaited for each in EXCHANGES if each.buffer not in ("hidden", "weights")}
 
 
+def order(header: str, function: str, **marks: str) -> list[str]:
+    """Returns the names of marks in the order in which the text of a function has them."""
+    body = source(header).partition(f" {function}(const Block& block")[2].partition("\n}\n")[0]
+    found = [(at.start(), name) for name, mark in marks.items() for at in re.finditer(re.escape(mark), body)]
+    return [name for _, name in sorted(found)]
+
+
+def test_the_kernel_has_the_barriers_of_the_table() -> None:
+    """All warps have what they gathered before one of them writes what others read, or sends (docs/fused.md)."""
+    assert {phase.name for phase in (*LAYER, *END) if not phase.has_barrier} == {exchanges.JOIN}
+    sync = "block.sync()"
+    around_input = ["gather", "sync", "write", "sync"]
+    written = "input[pair(k)] ="  # for Wq Wk Wv, Wgate Wup and the head
+    assert order("residual.cuh", "normed", gather="block.gather(", sync=sync, write=written) == around_input
+    written = "(memory::input)[index(k)] ="  # for Wo
+    assert order("attention.cuh", "gather_outputs", gather="block.gather(", sync=sync, write=written) == around_input
+    marks = {"gather": "rotate(block", "sync": sync, "read": "load_shared(query", "send": "join_warps(block"}
+    assert order("attention.cuh", "split", **marks) == ["gather", "sync", "read", "send"]
+    marks = {"round": "for (int round", "sync": sync, "gather": "down_round(block", "send": "add_and_send(block"}
+    assert order("mlp.cuh", "down", **marks) == ["round", "sync", "gather", "sync", "send"]
+
+
 def test_the_kernel_sends_hidden_in_the_epochs_of_the_table() -> None:
     found = re.findall(r"add_and_send\(block, .*, (\d)\);", source("step.cu") + source("mlp.cuh"))
     assert [int(half) for half in found] == [

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 
-from runner.fused import geometry, stamps
+from runner.fused import compiled, geometry, stamps
 from runner.fused.geometry import Geometry
 from tests.support.cudasources import enumerators
 from tests.support.fusedshapes import H200, of_catalogue
@@ -14,6 +15,16 @@ from tests.support.fusedshapes import H200, of_catalogue
 START, HEAD_NORM, HEAD, CHOICE = 40, 7, 900, 60
 IN_LAYER = (10, 100, 30, 20, 5, 50, 11, 500, 300)  # clocks between places 0 and 9
 TO_NEXT_LAYER = 2
+PHASE_OF_CALL = {
+    "residual::normed(": "exchanges",
+    "send_qkv(block": "qkv",
+    "attention::split(": "attention",
+    "attention::join_splits(": "attention",
+    "attention::gather_outputs(": "exchanges",
+    "(block, plan::OUT,": "out",
+    "mlp::gate_up(": "gate_up",
+    "mlp::down(": "down",
+}
 LAYOUT = replace(geometry.choose(of_catalogue()["tiny"], H200), blocks=2)  # of two layers
 
 
@@ -67,3 +78,11 @@ def test_the_phases_add_up_to_the_time_of_a_block() -> None:
 def test_there_is_a_stamp_for_each_layer_and_outside_of_them() -> None:
     assert stamps.words(LAYOUT) == len(written(LAYOUT)) == 2 * 3 * 16
     assert enumerators("Outside", "instruments.cuh") == [name.upper() for name in stamps.OUTSIDE]
+
+
+def test_the_kernel_leaves_its_stamps_around_the_calls_of_each_phase() -> None:
+    text = (compiled.SOURCES / "step.cu").read_text()
+    places = re.split(r"block\.passes\((\d)\);", text)
+    assert [int(place) for place in places[1::2]] == list(range(len(stamps.BETWEEN_PLACES) + 1))
+    between = [[phase for call, phase in PHASE_OF_CALL.items() if call in part] for part in places[2:-1:2]]
+    assert between == [[phase] for phase in stamps.BETWEEN_PLACES]

@@ -24,6 +24,7 @@ def test_the_title_has_the_condition_of_the_host_and_counts_of_its_own(
 ) -> None:
     plan = resolve(Request(gpu="cpu", **fields), ())
     assert plan.measured_as == words
+    assert plan.condition_text == fields.get("host_condition")
     assert plan.title == " ".join((plan.cell.title, *words))
 
 

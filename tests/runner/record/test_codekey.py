@@ -187,6 +187,16 @@ def test_a_file_outside_the_package_is_not_named(monkeypatch, tmp_path):
     assert codekey.code_files() is None
 
 
+@pytest.mark.parametrize("name", ["module.py", "data.yaml", "kernel.cu", "header.cuh"])
+def test_a_source_of_any_kind_counts_in_the_tree_key(monkeypatch, tmp_path, name):
+    monkeypatch.setattr(codekey, "PACKAGE", tmp_path)
+    without = codekey.tree_key()
+    (tmp_path / name).write_text("first")
+    first = codekey.tree_key()
+    (tmp_path / name).write_text("second")
+    assert len({without, first, codekey.tree_key()}) == 3
+
+
 def test_contents_that_change_places_change_the_tree_key(monkeypatch, tmp_path):
     monkeypatch.setattr(codekey, "PACKAGE", tmp_path)
     paths = [tmp_path / "one.py", tmp_path / "two.py"]

@@ -40,7 +40,29 @@ def test_another_protocol_or_cell_says_nothing(tmp_path: Path) -> None:
     assert expected_s(tmp_path, replace(RECORD.cell, runtime="graph"), RECORD.protocol) is None
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", json.dumps({"keys": {"cell_key": RECORD.cell.key}})])
+def test_another_condition_of_the_host_says_nothing(tmp_path: Path) -> None:
+    write(tmp_path, 1, cost_s=replace(RECORD.cost_s, total=80.0))
+    write(
+        tmp_path, 2, cost_s=replace(RECORD.cost_s, total=300.0), request={**RECORD.request, "host_condition": "busy:8"}
+    )
+    assert expected_s(tmp_path, RECORD.cell, RECORD.protocol) == 80.0
+    assert expected_s(tmp_path, RECORD.cell, RECORD.protocol, host_condition="busy:8") == 300.0
+    assert expected_s(tmp_path, RECORD.cell, RECORD.protocol, host_condition="pinned:1") is None
+
+
+def test_the_pass_of_energy_counts_for_a_session_that_measures_it_alone(tmp_path: Path) -> None:
+    write(tmp_path, 1, cost_s=replace(RECORD.cost_s, total=26.0))
+    assert expected_s(tmp_path, RECORD.cell, RECORD.protocol, energy=True) is None
+    cost_s = replace(RECORD.cost_s, total=74.0, energy=46.0)
+    write(tmp_path, 2, cost_s=cost_s, request={**RECORD.request, "energy": "on"})
+    assert expected_s(tmp_path, RECORD.cell, RECORD.protocol, energy=True) == 74.0
+    # a session without energy takes as long as the rest of the newest one
+    assert expected_s(tmp_path, RECORD.cell, RECORD.protocol) == 74.0 - 46.0
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", json.dumps({"keys": {"cell_key": RECORD.cell.key}}), '{"request": []}']
+)
 def test_a_file_that_cannot_be_read_is_skipped(tmp_path: Path, content: str) -> None:
     write(tmp_path, 1, cost_s=replace(RECORD.cost_s, total=80.0))
     write(tmp_path, 2).write_text(content)

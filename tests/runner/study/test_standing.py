@@ -84,6 +84,14 @@ def test_a_round_counts_only_its_own_sessions(cell: Planned) -> None:
     assert (standing(cell, *sessions, round_tag="s.2").done, anew.done, anew.session_s) == (1, 0, 20.0)
 
 
+def test_a_cell_without_energy_takes_no_time_for_it() -> None:
+    measured = {"cost_s": {"total": 72.0, "energy": 46.0}, "energy": True}
+    of = planned(entry(gpu="cpu"))
+    assert standing(of, known(of, 1, **measured)).session_s == 26.0
+    with_energy = replace(of, plans=tuple(replace(plan, energy=True) for plan in of.plans))
+    assert standing(with_energy, known(of, 1, **measured)).session_s == 72.0
+
+
 def test_an_ab_may_take_as_long_as_earlier_sessions_of_its_cells() -> None:
     of = planned(entry(CACHES))
     sessions = [known(of, 1, cost_s={"total": 9.0}), known(of, 2, cell_key=of.keys[1])]

@@ -84,3 +84,32 @@ def test_another_attention_backend_than_the_option_is_an_error(tiny_job):
 
 def test_an_unrecognised_attention_is_called_unknown():
     assert Observed({"aten::mm": 1.0}).attention_backend == "unknown"
+
+
+@pytest.fixture
+def fused_job(tiny_job):
+    words = {"kernel": "fused", "runtime": "fused", "attention": "engine", "cache": "static"}
+    return replace(tiny_job, cell=replace(tiny_job.cell, **words))
+
+
+def test_a_step_of_one_kernel_is_that_kernel_and_the_read_back(fused_job):
+    found = actual.describe(fused_job, Observed({"decode_step": 1.0}, copies=1.0), step("static", "fused"))
+    assert (found.kernel_names, found.products_per_step, found.copies_per_step) == (("decode_step",), 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("observed", "said"),
+    [
+        (
+            Observed({"decode_step": 1.0, "fill": 1.0}, copies=1.0),
+            r"shows 2 kernels \(decode_step, fill\) and 1 copies",
+        ),
+        (Observed({"decode_step": 2.0}, copies=1.0), r"shows 2 kernels \(decode_step\) and 1 copies"),
+        (Observed({"decode_step": 1.0}, copies=2.0), r"shows 1 kernels \(decode_step\) and 2 copies"),
+        (Observed({"another": 1.0}, copies=1.0), "kernel fused was requested, but the profile shows 0 of its"),
+    ],
+    ids=["another-kernel", "twice", "another-copy", "another-name"],
+)
+def test_a_step_of_one_kernel_that_runs_anything_else_is_an_error(fused_job, observed, said):
+    with pytest.raises(Mismatch, match=said):
+        actual.describe(fused_job, observed, step("static", "fused"))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -120,6 +121,22 @@ def test_a_tree_with_a_planted_fault_measures_by_the_command(tmp_path: Path) -> 
     (path,) = spool.record_files(tree / "spool")
     found = record.read(path)
     assert (found["valid"], found["model"]["shape"]["hidden"]) == (True, patchedtree.SHAPE.hidden)
+
+
+def test_a_step_is_one_launch_and_leaves_the_token_that_the_kernel_chose() -> None:
+    """Nothing of the next step is enqueued: a clock that has its token back has all that was launched."""
+    step: Any = object.__new__(FusedStep)
+    launched: list[str] = []
+    step.launch, step._chosen = lambda: launched.append("step"), torch.tensor([7])
+    assert step() is step._chosen
+    assert launched == ["step"]
+
+
+def test_a_step_says_how_its_kernel_was_compiled() -> None:
+    step: Any = object.__new__(FusedStep)
+    facts = {"registers": "224"}
+    step.compiled = SimpleNamespace(facts=lambda: facts)
+    assert step.settings is facts
 
 
 def test_the_last_eight_of_ten_instrumented_steps_count(monkeypatch: pytest.MonkeyPatch) -> None:

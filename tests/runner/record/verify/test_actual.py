@@ -3,7 +3,8 @@
 import pytest
 
 from runner.record.verify import actual, recompute
-from tests.support.edits import MANY_ROWS, all_of, products, put, rows
+from tests.support.edits import MANY_ROWS, all_of, drop, products, put, rows
+from tests.support.fusedrecords import fused_record
 from tests.support.records import example_record
 from tests.support.verify import assert_named, committed_graph, engine, lines_about, lines_with_given_keys, right
 
@@ -55,6 +56,24 @@ BROKEN = {
     ),
     "an engine without a graph": (engine, put("actual.graph_launches_per_step", 0.0), "actual.graph_launches"),
     "a launch in an eager pass": (example_record, put("actual.graph_launches_per_step", 1e-3), "actual.graph_launches"),
+    "another kernel in a step of one": (
+        fused_record,
+        all_of(
+            put("kernels", lambda rows: [*rows, {"name": "fill", "count": 1.0, "us": 1.0}]),
+            put("passes.busy.kernels", [2] * 30),
+        ),
+        "kernels: 2 a step, but a step of runtime fused is 1",
+    ),
+    "another copy in a step of one kernel": (
+        fused_record,
+        put("actual.copies_per_step", 2.0),
+        "actual.copies_per_step: 2.0, but a step of fused reads its token back",
+    ),
+    "a step of one kernel without its number of copies": (
+        fused_record,
+        drop("actual.copies_per_step"),
+        "actual.copies_per_step: <Absent.ABSENT",
+    ),
     "a matrix left out": (
         example_record,
         products(195.0),

@@ -80,7 +80,7 @@ def test_a_measured_session_is_known_by_what_decides_whether_it_counts(tmp_path:
         cost_s=found["cost_s"],
     )
     assert session.is_measured
-    assert session.total_s == found["cost_s"]["total"]
+    assert session.cost_s["total"] == found["cost_s"]["total"]
     assert {"import", "fixed"} <= session.cost_s.keys()
 
 
@@ -90,7 +90,7 @@ def test_a_failed_session_is_known_with_its_reason(tmp_path: Path) -> None:
     assert (session.status, session.reason, session.signal) == ("failed", "worker-failed", "SIGSEGV")
     assert session.message == "the worker was killed by SIGSEGV; its last output: Fatal Python error"
     assert session.reasons == (session.message,)
-    assert (session.valid, session.is_measured, session.total_s) == (False, False, None)
+    assert (session.valid, session.is_measured, session.cost_s) == (False, False, {})
     assert (session.code_key, session.code_files, session.env_key, session.host_id) == (None, None, None, None)
     assert (session.versions, session.cost_s, session.container) == ({}, {}, None)
 

@@ -39,7 +39,7 @@ def test_a_session_of_another_number_of_windows_counts_for_neither_cell_nor_time
     short, long = known(asked, 1, protocol=NAMED["tail-long"]), known(asked, 2, protocol=plan.protocol)
     found = SpooledSessions([short, long])
     assert found.of_cell(plan, key, None) == [long]
-    assert spooled.session_s(SpooledSessions([short]).of_cell(plan, key, None)) is None
+    assert spooled.session_s(SpooledSessions([short]).of_cell(plan, key, None), energy=False) is None
 
 
 def test_sessions_of_a_folder_are_those_of_its_records(cell: Planned) -> None:
@@ -80,8 +80,14 @@ def test_memory_is_the_same_again_on_a_card_but_not_on_a_host(gpu: str, model: s
 
 def test_a_session_takes_as_long_as_the_newest_measured_one(cell: Planned) -> None:
     sessions = [known(cell, 1, cost_s={"total": 9.0}), known(cell, 2, cost_s={"total": 7.0}), failed(cell, "oom", 3)]
-    assert spooled.session_s(sessions) == 7.0
-    assert spooled.session_s([]) is None
+    assert spooled.session_s(sessions, energy=False) == 7.0
+    assert spooled.session_s([], energy=False) is None
+
+
+def test_the_time_of_energy_counts_for_a_session_that_measures_it_alone(cell: Planned) -> None:
+    sessions = [known(cell, energy=True, cost_s={"total": 72.0, "energy": 46.0})]
+    assert spooled.session_s(sessions, energy=False) == 26.0
+    assert spooled.session_s(sessions, energy=True) == 72.0
 
 
 def test_the_newest_group_has_one_code_and_environment(cell: Planned) -> None:
