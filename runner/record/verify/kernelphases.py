@@ -35,11 +35,8 @@ def differences(record: MeasuredRecord) -> Iterator[str]:
     if not is_one:
         yield f"phases: a step of runtime {record.cell.runtime} is not one kernel"
     series: dict[str, tuple[float, ...]] = dict(present_fields(record.phases))
-    counts = {len(values) for values in series.values()}
-    if len(counts) > 1:
+    if len({len(values) for values in series.values()}) > 1:
         yield "phases: the phases do not have the same number of steps"
-    elif counts == {0}:
-        yield "phases: no step"
     elif idle := [name for name, values in series.items() if not all(values)]:
         yield from (f"phases.{name}: no clock in a step" for name in idle)
     else:
@@ -72,14 +69,20 @@ def _rate_differences(record: MeasuredRecord, steps: list[float], busy_ms: float
 
 
 def _speed_differences(record: MeasuredRecord, clocks: Phases, busy_ms: float) -> Iterator[str]:
-    """Yields a line for each phase that is faster than reading its bytes, without those that may have been on the chip
-    when it began: as many as shared memory and L2 hold, in each layer."""
+    """Yields a line for each phase that is faster than reading its bytes."""
+    times_ms = phases.phase_ms(clocks, busy_ms)
+    for name, least in least_ms(record):
+        yield from too_small(f"phases.{name}", times_ms[name], least, "reading its bytes takes, in ms")
+
+
+def least_ms(record: MeasuredRecord) -> Iterator[tuple[str, float | None]]:
+    """Yields each phase with the ms of reading its bytes at the datasheet's peak, without those that may have been on
+    the chip when it began: as many as shared memory and L2 hold, in each layer. Yields nothing if these are unknown."""
     built, cached = kernelbuild.constants(record), record.gpu.last_level_cache_bytes
     if not cached or not {kernelbuild.BLOCKS, kernelbuild.LARGEST_SHARED} <= built.keys():
         return
     on_chip = built[kernelbuild.BLOCKS] * built[kernelbuild.LARGEST_SHARED] + cached
-    times_ms, sizes = phases.phase_ms(clocks, busy_ms), phases.phase_bytes(record)
-    for name in (name for name in phases.NAMES if name != phases.EXCHANGES):
-        rounds = 1 if name in ONCE else record.model.shape.layers
-        least = judgement.least_ms(record, sizes[name] - rounds * on_chip)
-        yield from too_small(f"phases.{name}", times_ms[name], least, "reading its bytes takes, in ms")
+    for name, size in phases.phase_bytes(record).items():
+        if name != phases.EXCHANGES:
+            rounds = 1 if name in ONCE else record.model.shape.layers
+            yield name, judgement.least_ms(record, size - rounds * on_chip)

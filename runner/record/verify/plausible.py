@@ -24,8 +24,9 @@ NO_PHASES = ("total", "fixed")
 MUST_HOLD = {"weights": "the weights", "kernel": "the kernel's weights", "step": "weights and cache"}
 OLDER_CHUNK_TOKENS = 2048
 """Largest chunk of the prompt in older code; runtimes now declare theirs."""
-LIBRARY_WORKSPACES = 2**27
-"""Bytes, at most, that torch's libraries allocate before the weights are loaded and keep. Held bytes exclude them."""
+UNCOUNTED_BYTES = 2**28
+"""Most bytes that neither held bytes nor the estimate of a prefill include: workspaces that torch's libraries allocate
+before the weights are loaded, and logits of the gate's checks."""
 PREFILL_TOLERANCE = 2
 """Largest ratio of a prefill's activations to their estimate (`fit.prefill_bytes`)."""
 SLACK_S, PHASE_SLACK_S = 1.0, 0.05  # tolerance between two clocks on a busy host, and within one clock
@@ -81,8 +82,8 @@ def _peak_differences(record: MeasuredRecord) -> Iterator[str]:
 def _prefill_peak_differences(record: MeasuredRecord) -> Iterator[str]:
     """Yields a line for each peak beyond what the built step of one kernel holds and its prefill takes.
 
-    Such a step allocates nothing, and a request cannot choose the prefill's attention, so the prefill's activations
-    decide. Committed sessions take 0.71 to 0.92 times their estimate.
+    Such a step allocates nothing, and a request cannot choose the prefill's attention. Therefore the prefill's
+    activations decide. In committed sessions, the peak is 0.71 to 0.92 times their estimate above the held bytes.
     """
     held, runtime = value_or_none(record.memory.held_bytes), registry.runtime(record.cell.runtime).DECLARATION
     if held is None or runtime.kernels_per_step is None:
@@ -90,7 +91,7 @@ def _prefill_peak_differences(record: MeasuredRecord) -> Iterator[str]:
     chunk = max(runtime.prefill_chunk_tokens, OLDER_CHUNK_TOKENS)
     width = floors.DTYPE_BYTES[record.cell.dtype]
     activations = fit.prefill_bytes(record.model.shape, record.cell.ctx, width, chunk)
-    most = held.step.allocator + LIBRARY_WORKSPACES + PREFILL_TOLERANCE * activations
+    most = held.step.allocator + UNCOUNTED_BYTES + PREFILL_TOLERANCE * activations
     for name, peak in (
         ("peak_bytes", record.memory.peak_bytes),
         ("steps_peak_bytes", value_or_none(record.memory.steps_peak_bytes)),
