@@ -91,7 +91,8 @@ USD_PER_MTOK = Column(
     ".2f",
     optional=True,
     unit="$",
-    help="price of a million tokens of one stream (batch 1), at the price per hour of --price or of the catalogue",
+    help="price of a million tokens of one stream (batch 1), at the catalogue's price per hour or your own (--price of "
+    "`python -m analysis`)",
 )
 
 ORIGIN = Column(
@@ -110,6 +111,8 @@ P99 = Column(
     help="upper 95 % bound on the 99th percentile of the steps of the worst session, at its number of independent "
     "steps; empty if the steps of a session are too few",
 )
+SPARSE = {"step_wall_ms": ("p99_ms", "joules_per_token")}
+"""Columns that few sessions have a value for, by the column that shows these below its own on a page."""
 
 
 def cell_columns(names: Iterable[str]) -> list[Column]:

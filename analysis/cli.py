@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ import click
 
 from analysis import commands, form
 from analysis.choose.choosecommand import choose
-from analysis.commands import FORMAT, FORMATS, SELECTION, Commands, folder
+from analysis.commands import FORMAT, SELECTION, Commands, folder
 from analysis.prediction.predicting import predict
 from analysis.sources.selection import Selection
 from runner import arguments as runner_arguments
@@ -28,8 +27,6 @@ FIGURES = click.Option(
     ["--out"], type=folder, default=Path("figures"), show_default=True, help="folder that the figures are written to"
 )
 RECORDS = Path("experiments/records")
-TEXT = "text"
-"""The format of a few labelled lines for a terminal."""
 TABLE = click.Option(["--table"], default="report", show_default=True, help="name of a table, or `report`")
 
 
@@ -166,14 +163,11 @@ def _errors_as_notes(what: str) -> Iterator[None]:
         click.echo(f"note: {what}: {failures.as_failure(error)}", err=True)
 
 
-@main.command()
+@main.command(params=[commands.TERMINAL_FORMAT])
 @click.argument("folder", type=folder)
-@click.option(
-    "--format", "form_", type=click.Choice((TEXT, *FORMATS)), help="[default: text at a terminal, or else md]"
-)
 @click.option("--commit", is_flag=True, help="also log the summary in the A/B's MLflow run")
 @click.option("--run", "run_id", default=None, help="only the A/B measured under this MLflow run; the run is closed")
-def ab(folder: Path, form_: str | None, commit: bool, run_id: str | None) -> None:
+def ab(folder: Path, form_: str, commit: bool, run_id: str | None) -> None:
     """Compares the arms of the A/Bs in FOLDER and below it, whatever field they differ in."""
     from analysis import ab as comparisons
     from analysis import abrows, abtext, publish
@@ -182,11 +176,12 @@ def ab(folder: Path, form_: str | None, commit: bool, run_id: str | None) -> Non
     with publish.closing(folder, run_id):
         paths = publish.paths_of(comparisons.paths_in(folder), run_id)
         compared, rejected = comparisons.read_all(paths)
-        if (form_ or (TEXT if sys.stdout.isatty() else "md")) == TEXT:
+        chosen_form = commands.chosen_form(form_)
+        if chosen_form == commands.TEXT:
             content = abtext.text(compared, layout.width())
         else:
             rows = [abrows.summary(measured) for measured in compared]
-            content = commands.text(rows, lambda: graphs.markdown(rows), form_ or "md")
+            content = commands.text(rows, lambda: graphs.markdown(rows), chosen_form)
         click.echo(content, nl=False)
         for measured in compared if commit else ():
             click.echo(f"MLflow run {measured.manifest.title} ({publish.commit(measured, run_id)})", err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from analysis.row import Row
 from analysis.sources.selection import Selection
 from analysis.table import Table
 from runner import terminal
+from runner.cell.vocabulary import AUTO
 from runner.counts import listed
 from runner.errors import BadRecord, BadValue
 from runner.program import Program, version_option
@@ -24,6 +26,8 @@ from runner.program import Program, version_option
 Rows = Sequence[Row]
 
 FORMATS = ("md", "csv", "json")
+TEXT = "text"
+"""The format of a table for a terminal."""
 FIGURE = "file with --figure"
 folder = click.Path(path_type=Path, readable=False)
 file = click.Path(path_type=Path, dir_okay=False, readable=False)
@@ -43,6 +47,13 @@ SELECTION = (
 """Options that select the source and its sessions."""
 FIGURE_FILE = click.Option(["--figure"], type=file, help="also draw the table's first figure as an SVG file")
 FORMAT = click.Option(["--format", "form_"], type=click.Choice(FORMATS), default="md", show_default=True)
+TERMINAL_FORMAT = click.Option(
+    ["--format", "form_"],
+    type=click.Choice((AUTO, TEXT, *FORMATS)),
+    default=AUTO,
+    help="[default: text at a terminal, or else md]",
+)
+"""The format of a command that also has a form for a terminal: `chosen_form`."""
 
 PRICE = click.Option(
     ["--price"],
@@ -105,6 +116,13 @@ def _variable(option: str) -> str:
 def selection(options: dict[str, Any]) -> Selection:
     """Removes the options of `SELECTION` from a command's options and returns the selection that they describe."""
     return Selection.from_options(*(options.pop(name) for name in ("store", "records", "gpu", "model", "study")))
+
+
+def chosen_form(form_: str) -> str:
+    """Returns the format that was asked for, of `TERMINAL_FORMAT`."""
+    if form_ != AUTO:
+        return form_
+    return TEXT if sys.stdout.isatty() else "md"
 
 
 def text(rows: Rows, markdown: Callable[[], str], form_: str) -> str:

@@ -13,7 +13,7 @@ from analysis import groups
 from analysis.group import Group
 from analysis.groups import WALL
 from analysis.sources.frame import Frame
-from analysis.sources.records import frame_of_records
+from analysis.sources.records import NAME_RECORDS, frame_of_records
 from runner import layout
 from runner.counts import counted
 from runner.errors import BadRecord, BadValue
@@ -23,6 +23,7 @@ from runner.record.record import MEASURED
 from runner.record.sessionrecord import SessionRecord
 from runner.record.verify import recompute
 
+NAME_SPOOL = "name a record, or the folder of one, with --spool"
 SHARED = ("gpu", "model", "ctx", "quant")
 """Fields of the cell in which the compared sessions agree."""
 HEADER = ("recorded", "ms/step", "this session", "sessions", "host", "flags")
@@ -78,16 +79,16 @@ def newest_record(folder: Path) -> Path:
     """Returns the file itself, or the newest record of a folder. Raises BadValue without a record."""
     if folder.is_file():
         return folder
-    spool.check_folder(folder)
+    spool.check_folder(folder, NAME_SPOOL)
     paths = spool.record_files(folder)
     if not paths:
-        raise spool.without_records(folder)
+        raise spool.without_records(folder, NAME_SPOOL)
     return max(paths, key=lambda path: os.stat(path).st_mtime)
 
 
 def check_records(folder: Path) -> None:
     """Raises BadValue if the folder does not exist or has no record of this project that can be used."""
-    spool.check_folder(folder)
+    spool.check_folder(folder, NAME_RECORDS)
     faults: list[str] = []
     for path in spool.record_files(folder):
         try:
@@ -96,7 +97,9 @@ def check_records(folder: Path) -> None:
             faults.append(str(error))
         else:
             return
-    raise BadValue(f"{folder}: no usable record there: {faults[0]}") if faults else spool.without_records(folder)
+    if not faults:
+        raise spool.without_records(folder, NAME_RECORDS)
+    raise BadValue(f"{folder}: no usable record there: {faults[0]}")
 
 
 def subject(frame: Frame, name: str) -> Subject:
@@ -135,7 +138,7 @@ def _records_like(cell: Mapping[str, object], folders: Iterable[Path]) -> tuple[
     records: dict[str, SessionRecord] = {}
     unusable = 0
     for folder in folders:
-        spool.check_folder(folder)
+        spool.check_folder(folder, NAME_RECORDS)
         for path in spool.record_files(folder):
             if path.name.startswith(start):
                 try:

@@ -84,6 +84,15 @@ def distinguishing(rows: Sequence[Row], named: Sequence[str], candidates: Sequen
     return added
 
 
+def short_range(low: float, high: float | None) -> str:
+    """Returns a range of three digits at each end; without a `high`, it has no upper end."""
+    return f"{_three_digits(low)}–{'' if high is None else _three_digits(high)}"
+
+
+def _three_digits(value: float) -> str:
+    return format(value, ".3g" if value < 999.5 else ".0f")  # which has no exponent
+
+
 def titles(rows: Sequence[Row], named: Sequence[str], candidates: Sequence[str]) -> list[str]:
     """Returns a name for each row: its named fields, and the candidates that distinguish rows."""
     fields = [*named, *distinguishing(rows, named, candidates)]

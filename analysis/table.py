@@ -42,7 +42,9 @@ class Part:
 
     `name` is its anchor in a report, `caption` describes the rows. The columns before the one with the key `count` name
     a row. A page shows the columns with the keys `first` at first and the others on demand; without `first`, these are
-    the first ten. The columns with the keys `linked` link to the row's origin. Columns with the keys `by_number`
+    the first ten. `below` maps the key of a column that is shown at first to those of columns on demand that few rows
+    have a value for: until they are shown, their values are below its own. The columns with the keys `linked` link to
+    the row's origin. Columns with the keys `by_number`
     contain text that is sorted by its leading number. `filters` maps each filter of a page to the keys of its values in
     a row. The page shows `nothing` if there are no rows. A number may be `typed` above the grid.
     """
@@ -53,6 +55,7 @@ class Part:
     columns: Sequence[Column]
     count: str = "sessions"
     first: tuple[str, ...] = ()
+    below: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     linked: tuple[str, ...] = ("sessions", "step_wall_ms")
     by_number: tuple[str, ...] = ()
     filters: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: FILTERS)

@@ -31,7 +31,6 @@ WITHOUT_FILE = {
     "runner/record/statedbound.py": "two dataclasses without behaviour",
     "runner/study/declared.py": "dataclasses without behaviour",
     "runner/study/declaration/keys.py": "descriptions and limits; test_studyfile and test_schema hold them",
-    "runner/runtimes/fused.py": "a declaration, and one call of _fusedstep",
     "runner/runtimes/exllamav2.py": "a declaration, and one call of _exllamav2engine",
 }
 """Modules that have no test file of their own, each with the reason."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from analysis import terminaltable
 from analysis.cellcolumns import CELL, FLAGS, cell_columns
 from analysis.choose.chooserow import ChooseRow
-from analysis.form import Column, distinguishing, name, unrepeated
+from analysis.form import Column, distinguishing
 
 NAMED = ("gpu", "quant", "kernel", "runtime")
 DISTINGUISHING = ("cache", "dtype", "options", "scheme", "attention", "weights_id", "protocol", "env_key", "code_key")
@@ -87,9 +88,4 @@ ALL = (*CELL.values(), *VALUES)
 
 def names(rows: Sequence[ChooseRow]) -> list[str]:
     """Returns each row's configuration without its GPU, with the fields that tell it from others of the same name."""
-    more = distinguishing(rows, NAMED, DISTINGUISHING)
-    alike = [tuple(row.value(field) for field in NAMED) for row in rows]
-    return [
-        unrepeated(name(row, (*NAMED[1:], *(more if alike.count(key) > 1 else ()))))
-        for row, key in zip(rows, alike, strict=True)
-    ]
+    return terminaltable.names(rows, NAMED[:1], NAMED[1:], DISTINGUISHING)

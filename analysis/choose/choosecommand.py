@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from analysis.choose.chooserow import ChooseRow
     from analysis.choose.limits import Limits
 
-TEXT = "text"
 ON, OFF = "on", "off"
 OPTIONS: tuple[click.Option, ...] = (
     click.Option(["--deadline-ms"], default=f"{DEFAULT_DEADLINE_MS:g}", show_default=True, help="the deadline in ms"),
@@ -49,12 +47,6 @@ OPTIONS: tuple[click.Option, ...] = (
         help="also show the recorded time to the first token",
     ),
 )
-FORMAT = click.Option(
-    ["--format", "form_"],
-    type=click.Choice((AUTO, TEXT, *commands.FORMATS)),
-    default=AUTO,
-    help="[default: text at a terminal, or else md]",
-)
 FIGURE = click.Option(
     ["--figure"],
     type=commands.file,
@@ -62,7 +54,7 @@ FIGURE = click.Option(
 )
 
 
-@click.command(params=[*OPTIONS, *commands.SOURCE, FORMAT, FIGURE])
+@click.command(params=[*OPTIONS, *commands.SOURCE, commands.TERMINAL_FORMAT, FIGURE])
 def choose(
     form_: str, prefill: str, figure: Path | None, store: str | None, records: Path | None, **asked: Any
 ) -> None:
@@ -74,7 +66,7 @@ def choose(
     from analysis.choose import answer, shortfall
     from analysis.tables.choose import TABLE
 
-    chosen_form = (TEXT if sys.stdout.isatty() else "md") if form_ == AUTO else form_
+    chosen_form = commands.chosen_form(form_)
     with publish.entry(TABLE.name) as run_id:
         question = answer.asked(**asked)
         if figure is not None:
@@ -85,7 +77,7 @@ def choose(
         if figure is not None:
             commands.draw(TABLE, found.rows, found.reading, figure)
         if run_id is not None:
-            kept = "md" if chosen_form == TEXT else chosen_form
+            kept = "md" if chosen_form == commands.TEXT else chosen_form
             publish.commit_table(TABLE.name, forms("md"), {f"{TABLE.name}.{kept}": forms(kept)}, run_id)
         commands.print_omissions(found.notes, found.left_out)
         shortfall.check(found.rows, question.limits)
@@ -96,6 +88,6 @@ def _choice(rows: Sequence[ChooseRow], limits: Limits, prefill: bool, form_: str
     from analysis.choose import choosetext
     from analysis.tables import choose as table
 
-    if form_ == TEXT:
+    if form_ == commands.TEXT:
         return choosetext.text(rows, (table.result(rows, limits), *table.sentences(rows)), prefill, layout.width())
     return commands.text(rows, lambda: table.markdown(rows, limits, prefill), form_)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from analysis.choose.ruling import MEETS
 from analysis.choose.worstsession import Point
+from analysis.form import short_range
 from analysis.row import GROUP, Row, group_anchor
 
 
@@ -161,9 +162,7 @@ class ChooseRow(Row):
 
     def _range(self, tokens: int) -> str | None:
         low, high = self.step_low_ms, self.step_high_ms
-        if low is None:
-            return None
-        return f"{tokens * low:.3g}–{'' if high is None else format(tokens * high, '.3g')}"
+        return None if low is None else short_range(tokens * low, None if high is None else tokens * high)
 
     @property
     def _p99_words(self) -> str:

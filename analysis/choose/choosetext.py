@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,17 +9,16 @@ from analysis.choose.candidate import MEASURED, PREDICTED, PUBLISHED
 from analysis.choose.choosecolumns import names
 from analysis.choose.chooserow import ChooseRow
 from analysis.form import NOTHING
-from runner.layout import GAP, WIDTH, aligned
+from analysis.terminaltable import CONFIGURATION, Texts, lines, more, wrapped
+from runner.layout import WIDTH
 
 SHORT: Mapping[str, str] = {MEASURED: "measured", PUBLISHED: "paper", PREDICTED: "predicted"}
 UNTESTED = "untested"
 FLAGGED, QUANTISED = "!", "*"
-NAMING = ("meets", "gpu", "configuration")
-EVIDENCE = "evidence"
 FIRST_TOKEN = "first token ms"
 EXPENDABLE = ("GB left", "tokens/s", "miss ≤", "J/token", "p99 ≤", "$/Mtok")
 """Columns that a narrow terminal does without, the first to go first."""
-MORE = "--format md shows every column, with flags and notes"
+MORE = more("flags and notes")
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,9 @@ class Value:
 
     title: str
     text: Callable[[ChooseRow], str | None]
+
+    def texts(self, rows: Sequence[ChooseRow]) -> Texts:
+        return Texts(self.title, [self.text(row) or NOTHING for row in rows], is_number=True)
 
 
 VALUES = (
@@ -42,42 +43,31 @@ VALUES = (
     Value("GB left", lambda row: _number(row.memory_left_bytes, ".1f", 1e9)),
     Value(FIRST_TOKEN, lambda row: _number(row.prefill_ms, ".0f")),
 )
-NUMERIC = tuple(value.title for value in VALUES)
 
 
 def text(rows: Sequence[ChooseRow], sentences: Sequence[str], prefill: bool, width: int = WIDTH) -> str:
     """Returns the rows as aligned columns, the meaning of their marks, and the sentences; the time to the first token
     only with `prefill`."""
-    values = [value for value in VALUES if prefill or value.title != FIRST_TOKEN]
-    head = (*NAMING, *(value.title for value in values), EVIDENCE)
-    lines = [head, *(tuple(_cells(row, name, values)) for row, name in zip(rows, names(rows), strict=True))]
-    shown = _fitting(lines, width)
-    table = aligned([tuple(line[place] for place in shown) for line in lines], NUMERIC, width)
-    below = [line for each in (*_legend(rows), *sentences, MORE) for line in textwrap.wrap(each, width)]
-    return "\n".join([*table, "", *below]) + "\n"
+    configurations = (f"{name}{QUANTISED if row.accuracy else ''}" for row, name in zip(rows, names(rows), strict=True))
+    columns = (
+        Texts("meets", [row.meets for row in rows]),
+        Texts("gpu", [row.gpu for row in rows]),
+        Texts(CONFIGURATION, [*configurations]),
+        *(value.texts(rows) for value in VALUES if prefill or value.title != FIRST_TOKEN),
+        Texts("evidence", [_evidence(row) for row in rows]),
+    )
+    table = lines(columns, EXPENDABLE, width)
+    return "\n".join([*table, "", *wrapped((*_legend(rows), *sentences, MORE), width)]) + "\n"
 
 
-def _cells(row: ChooseRow, name: str, values: Sequence[Value]) -> Iterator[str]:
-    yield from (row.meets, row.gpu, f"{name}{QUANTISED if row.accuracy else ''}")
-    yield from (value.text(row) or NOTHING for value in values)
+def _evidence(row: ChooseRow) -> str:
     sessions = f" ({row.sessions})" if row.sessions else ""
     basis = UNTESTED if row.untested else SHORT[row.basis]
-    yield f"{basis}{sessions}{f' {FLAGGED}' if row.flags else ''}"
+    return f"{basis}{sessions}{f' {FLAGGED}' if row.flags else ''}"
 
 
 def _number(value: float | None, form_: str, scale: float = 1.0) -> str | None:
     return None if value is None else format(value / scale, form_)
-
-
-def _fitting(lines: Sequence[Sequence[str]], width: int) -> list[int]:
-    """Returns the places of the columns that have a value and fit into the width."""
-    head, *body = lines
-    shown = [place for place, title in enumerate(head) if any(line[place] != NOTHING for line in body)]
-    for title in EXPENDABLE:
-        if sum(max(len(line[place]) for line in lines) + len(GAP) for place in shown) - len(GAP) <= width:
-            break
-        shown = [place for place in shown if head[place] != title]
-    return shown
 
 
 def _legend(rows: Sequence[ChooseRow]) -> Iterator[str]:

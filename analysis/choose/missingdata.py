@@ -20,7 +20,7 @@ CELL = "python -m runner cell"
 SIMPLE = {
     ruling.UNCERTAIN: f"measure such cells with `{CELL}`",
     ruling.NO_ENERGY: f"measure the energy of such cells on a GPU with `{CELL} --energy`",
-    ruling.NO_PRICE: "state the price of the GPU with --price GPU=DOLLARS",
+    ruling.NO_PRICE: "state the price of the GPU with `choose --price GPU=DOLLARS`",
 }
 LEAST_TAU = 2
 """Autocorrelation time of steps that is allowed for at least."""
@@ -53,8 +53,8 @@ def _more_windows(limits: Limits, rows: Sequence[ChooseRow]) -> str:
     More windows, and not longer ones: each restarts at ctx, so that they measure the same cell.
     """
     tau, tokens = expected_tau(rows), limits.tokens
-    fewer = ["lower --tokens"] if tokens > 1 else []
-    relax = " or ".join([*fewer, *([] if limits.miss is None else [f"choose a --miss above {limits.miss:g}"])])
+    fewer = ["lower `choose --tokens`"] if tokens > 1 else []
+    relax = " or ".join([*fewer, *([] if limits.miss is None else [f"set `choose --miss` above {limits.miss:g}"])])
     counts = _enough(chunks_needed(limits.miss, tau), tokens, _room(rows[0]))
     if counts is None:
         return f"{relax}, {HOPELESS}"

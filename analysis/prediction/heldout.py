@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from analysis import paper
+from analysis import form, paper
 from analysis.prediction import estimates, fitting, folds, residuals
 from analysis.prediction.constants import Constants
 from analysis.prediction.estimates import Card, Estimate
@@ -58,6 +58,15 @@ class HeldOut(Row):
     @property
     def range(self) -> str:
         return f"{self.low_ms:.2f} to {self.high_ms:.2f}"
+
+    @property
+    def short_range(self) -> str:
+        return form.short_range(self.low_ms, self.high_ms)
+
+    @property
+    def short_basis(self) -> str:
+        """Returns the architecture that it is based on, without its GPUs; or `untested`."""
+        return self.basis.partition(":")[0]
 
     @property
     def verdict(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from analysis import form
 from analysis.prediction import constants as data
 from analysis.prediction import estimates
 from analysis.prediction.constants import Constants
@@ -56,15 +57,29 @@ class Prediction(Row):
         return f"{self.low_ms:.2f} to {self.high_ms:.2f}"
 
     @property
+    def short_range(self) -> str:
+        return form.short_range(self.low_ms, self.high_ms)
+
+    @property
+    def short_basis(self) -> str:
+        """Returns the architecture that it was fitted on, without its GPUs; or `untested`."""
+        return self.basis.partition(":")[0]
+
+    @property
     def tokens_per_s(self) -> float:
         return 1e3 / self.step_ms
 
     @property
     def notes(self) -> list[str]:
         """Returns the caveats, and whether the session does not fit."""
+        return self.caveats if self.misfit is None else [self.misfit, *self.caveats]
+
+    @property
+    def misfit(self) -> str | None:
+        """Returns a note if the session does not fit into the card."""
         if self.fits is not False or self.memory_bytes is None:
-            return self.caveats
-        return [f"does not fit into {self.memory_bytes / 1e9:.0f} GB", *self.caveats]
+            return None
+        return f"does not fit into {self.memory_bytes / 1e9:.0f} GB"
 
     @property
     def fits(self) -> bool | None:

@@ -9,9 +9,9 @@ import click
 from click.core import ParameterSource
 
 from analysis import commands
-from analysis.commands import FORMAT, folder
+from analysis.commands import TERMINAL_FORMAT, TEXT, chosen_form, folder
 from analysis.prediction import constants as data
-from runner import registry
+from runner import layout, registry
 from runner.cell import vocabulary
 from runner.errors import BadValue, NotAvailable
 
@@ -29,9 +29,11 @@ OPTIONS = {
 """Option that says what to do → the options that go with it."""
 
 
-@click.command(params=[FORMAT])
-@click.option("--gpu", default=None, help="the GPU, as the catalogue names it")
-@click.option("--model", default="qwen2.5-7b", show_default=True, help="the model")
+@click.command(params=[TERMINAL_FORMAT])
+@click.option("--gpu", default=None, help="the GPU, as `python -m runner gpus` names it")
+@click.option(
+    "--model", default="qwen2.5-7b", show_default=True, help="the model, as `python -m runner models` names it"
+)
 @click.option("--ctx", type=int, default=2048, show_default=True, help="tokens in the KV cache")
 @click.option("--quant", default=None, help="only this weight format")
 @click.option("--kernel", default=None, help="only this kernel")
@@ -59,15 +61,13 @@ def predict(
     if constants + check + fit + (gpu is not None) != 1:
         raise BadValue("give exactly one of --gpu, --constants, --check and --fit")
     _check_options(context)
+    chosen = chosen_form(form_)
     if gpu is not None:
-        from analysis.prediction import predicttext
-
-        rows = _predictions(gpu, model, ctx, {"quant": quant, "kernel": kernel, "runtime": runtime})
-        click.echo(commands.text(rows, lambda: predicttext.predictions_text(rows), form_), nl=False)
+        _print_predictions(gpu, model, ctx, {"quant": quant, "kernel": kernel, "runtime": runtime}, chosen)
     elif constants:
-        _print_constants(form_)
+        _print_constants(chosen)
     elif check:
-        _check(records, form_)
+        _check(records, chosen)
     else:
         _fit(records)
 
@@ -82,6 +82,17 @@ def _check_options(context: click.Context) -> None:
     (aim,) = given.keys() & OPTIONS.keys()
     if others := [words for name, words in given.items() if name != aim and name not in OPTIONS[aim]]:
         raise BadValue(f"{others[0]} does not go with {given[aim]}: leave it out")
+
+
+def _print_predictions(gpu: str, model: str, ctx: int, wanted: dict[str, str | None], form_: str) -> None:
+    from analysis.prediction import predictterminal, predicttext
+
+    rows = _predictions(gpu, model, ctx, wanted)
+    if form_ == TEXT:
+        content = predictterminal.predictions(rows, layout.width())
+    else:
+        content = commands.text(rows, lambda: predicttext.predictions_text(rows), form_)
+    click.echo(content, nl=False)
 
 
 def _predictions(gpu: str, model: str, ctx: int, wanted: dict[str, str | None]) -> list[Prediction]:
@@ -111,15 +122,23 @@ def _print_constants(form_: str) -> None:
     if form_ == "csv":
         raise BadValue("--constants has several tables, which CSV cannot hold: use --format md or json")
     known = data.committed()
-    click.echo(form.json_text(known) if form_ == "json" else constantstext.constants_text(known), nl=False)
+    if form_ == TEXT:
+        content = constantstext.constants_at_terminal(known, layout.width())
+    else:
+        content = form.json_text(known) if form_ == "json" else constantstext.constants_text(known)
+    click.echo(content, nl=False)
 
 
 def _check(records: Path, form_: str) -> None:
-    from analysis.prediction import heldout, predicttext
+    from analysis.prediction import heldout, predictterminal, predicttext
 
     observed = _observed(records)
     found = heldout.check(observed.rows)
-    click.echo(commands.text(found.rows, lambda: predicttext.check_text(found), form_), nl=False)
+    if form_ == TEXT:
+        content = predictterminal.check(found, layout.width())
+    else:
+        content = commands.text(found.rows, lambda: predicttext.check_text(found), form_)
+    click.echo(content, nl=False)
     commands.print_omissions(observed.notes, observed.left_out)
 
 

@@ -1,9 +1,10 @@
-"""Predictions and their check as text."""
+"""Predictions and their check as Markdown, and the sentences of both."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from analysis.cellcolumns import CELL, FLOOR_MS
 from analysis.form import Column, markdown_table
@@ -54,44 +55,71 @@ TITLES = {
     folds.GPU: "Same architecture: each GPU from the records of the others",
     folds.MODEL: "Each model from the records of the others",
     folds.LAYERS: "Models of equal layers from the records of the others",
+    PAPER: "Figures of the paper, which are never fitted",
 }
+"""Titles of the check's sections, by the kind of their rows."""
+SUMMARY = "Summary"
+
+
+@dataclass(frozen=True)
+class Section:
+    """Rows of the check of one kind, and what could not be checked."""
+
+    title: str
+    rows: Sequence[HeldOut]
+    notes: Sequence[str] = ()
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        return PAPER_COLUMNS if self.rows[0].kind == PAPER else HELD_OUT_COLUMNS
 
 
 def predictions_text(rows: Sequence[Prediction]) -> str:
     """Returns predictions of one GPU, model and ctx as Markdown."""
-    first = rows[0]
-    lines = [f"Predicted, not measured: {first.model} at ctx {first.ctx} on {first.gpu}.", ""]
-    lines += [*markdown_table(rows, COLUMNS), ""]
+    below = (f"- {sentence}" for sentence in sentences(rows))
+    return "\n".join([title(rows), "", *markdown_table(rows, COLUMNS), "", *below, ""])
+
+
+def title(rows: Sequence[Prediction]) -> str:
+    """Returns what the predictions have in common."""
+    return f"Predicted, not measured: {rows[0].model} at ctx {rows[0].ctx} on {rows[0].gpu}."
+
+
+def sentences(rows: Sequence[Prediction]) -> Iterator[str]:
+    """Yields how to read the predictions."""
     if any(row.basis == UNTESTED for row in rows):
-        lines.append(
-            f"- `{UNTESTED}`: no card of this architecture has a record of it. The range is [floor, floor / smallest "
+        yield (
+            f"`{UNTESTED}`: no card of this architecture has a record of it. The range is [floor, floor / smallest "
             "share seen], or up to the step of a measured card if that is longer; ms/step is its geometric middle, not "
             "an expectation."
         )
     if any(row.limit == HOST_BOUND for row in rows):
-        lines.append(f"- `{HOST_BOUND}`: the host launches more slowly than the GPU works; another host differs.")
-    return "\n".join([*lines, "- Speed only: accuracy is not predicted.", ""])
+        yield f"`{HOST_BOUND}`: the host launches more slowly than the GPU works; another host differs."
+    yield "Speed only: accuracy is not predicted."
 
 
 def check_text(check: Check) -> str:
     """Returns the check as Markdown: the held-out rows, the paper's figures, and the summary."""
     lines: list[str] = []
+    for each in sections(check):
+        notes = [*(f"- {note}" for note in each.notes), ""] if each.notes else []
+        lines += [f"**{each.title}**", "", *markdown_table(each.rows, each.columns), "", *notes]
+    return "\n".join([*lines, f"**{SUMMARY}**", "", *(f"- {line}" for line in summary(check)), ""])
+
+
+def sections(check: Check) -> Iterator[Section]:
+    """Yields the kinds of held-out rows, and the paper's figures."""
     for kind, title in TITLES.items():
         if rows := [row for row in check.rows if row.kind == kind]:
-            lines += [f"**{title}**", "", *markdown_table(rows, HELD_OUT_COLUMNS), "", *_not_checked(check, kind)]
-    published = [row for row in check.rows if row.kind == PAPER]
-    lines += ["**Figures of the paper, which are never fitted**", "", *markdown_table(published, PAPER_COLUMNS), ""]
-    return "\n".join([*lines, "**Summary**", "", *(f"- {line}" for line in summary(check)), ""])
+            yield Section(title, rows, [*_not_checked(check, kind)])
 
 
 def _not_checked(check: Check, kind: str) -> Iterator[str]:
-    """Yields a line for each fold of a kind, with the rows that the remaining records do not cover."""
-    lines = []
+    """Yields a sentence for each fold of a kind, with the rows that the remaining records do not cover."""
     for fold, rows in check.uncovered:
         if fold.kind == kind:
             names = sorted({" ".join(vars(row.configuration).values()) for row in rows})
-            lines.append(f"- Not checked without {fold.name}, since no other record has it: {'; '.join(names)}.")
-    yield from [*lines, ""] if lines else []
+            yield f"Not checked without {fold.name}, since no other record has it: {'; '.join(names)}."
 
 
 def summary(check: Check) -> Iterator[str]:

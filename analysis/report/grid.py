@@ -40,7 +40,7 @@ class Head:
 @dataclass(frozen=True)
 class Cell:
     """A cell. `to` is the anchor that its text links to. `detail` is text below it while the columns on demand are
-    hidden: the values of those that name the row."""
+    hidden: the values of those that name the row, or that few rows have a value for."""
 
     text: str
     to: str | None = None
@@ -161,13 +161,20 @@ def _heads(part: Part, layout: Layout) -> Iterator[Head]:
 
 def _line(part: Part, layout: Layout, row: Row, to: str | None) -> Line:
     name = Cell(_words(row, layout.naming), to)
-    detail = _words(row, layout.unseen)
     cells = (
-        Cell(column.text(row), to if column.key in part.linked else None, detail if column is layout.detailed else "")
+        Cell(column.text(row), to if column.key in part.linked else None, _detail(part, layout, row, column))
         for column in (*layout.naming, *layout.others)
     )
     typed = "" if part.typed is None else part.typed.data(row)
     return Line(row_anchor(part.name, row), filters(row, part.filters), (name, *cells), typed)
+
+
+def _detail(part: Part, layout: Layout, row: Row, column: Column) -> str:
+    """Returns the values of columns on demand that are below a cell of this column."""
+    if column is layout.detailed:
+        return _words(row, layout.unseen)
+    below = (other for key in part.below.get(column.key, ()) for other in layout.others if other.key == key)
+    return ", ".join(f"{other.title} {other.text(row)}" for other in below if other.has_value(row))
 
 
 def _words(row: Row, columns: Sequence[Column]) -> str:

@@ -21,6 +21,8 @@ from runner.record.verify.copies import Copies
 from runner.store.session_run import View, view
 
 ManifestBeside = tuple[Manifest, OtherSessions]
+NAME_RECORDS = "name a folder of records with --records"
+"""Remedy for a folder that a command is to read."""
 
 
 class NoRecords(BadValue):
@@ -73,10 +75,10 @@ def read_folder(folder: Path) -> tuple[dict[str, SessionRecord], dict[str, str],
     Raises NoRecords for a folder without any record, BadValue for something else than a folder.
     """
 
-    spool.check_folder(folder)
+    spool.check_folder(folder, NAME_RECORDS)
     paths = spool.record_files(folder)
     if not paths:
-        raise NoRecords(str(spool.without_records(folder)))
+        raise NoRecords(str(spool.without_records(folder, NAME_RECORDS)))
     records: dict[str, SessionRecord] = {}
     files: dict[str, str] = {}
     rejected: list[str] = []

@@ -54,7 +54,7 @@ WORDS = {
 `how` is the way to capture the step in a graph, `flash` the remedy for attention with a choice of backends.
 """
 FLASH = "sdpa:flash"
-OR_FLASH = f", or `--options {FLASH}` if cuDNN is the attention backend"
+OR_FLASH = f", or `python -m runner cell --options {FLASH}` if cuDNN is the attention backend"
 UNMEASURED = (
     "kernels and the gaps between them, one term because the busy time of kernels was not measured",
     *("unknown until it is measured",) * 2,

@@ -73,7 +73,7 @@ def _sentences(table: Sequence[ChooseRow]) -> Iterator[str]:
         at = ", ".join(f"{gpu} {price:.3g}" for gpu, price in hourly.items())
         yield (
             "$/Mtok is the price of a card that serves one stream (batch 1), in $ per hour: "
-            f"{at} (`--price` changes it)."
+            f"{at} (`choose --price` changes it)."
         )
     if unpriced := list(dict.fromkeys(row.gpu for row in table if row.usd_per_mtok is None)):
         yield f"No price is known of {listed(unpriced, 'and')}: `choose --price {unpriced[0]}=DOLLARS` states one."
@@ -110,6 +110,7 @@ def part(table: Sequence[ChooseRow], prefill: bool = True) -> Part:
         choosecolumns.columns(table, prefill),
         count="meets",
         first=(*FIRST, *((PRICE,) if any(row.value(PRICE) for row in table) else ()), "flags"),
+        below={"step_words": ("joules_words",)},
         linked=("sessions", "step_words"),
         by_number=(
             "miss_words",

@@ -15,6 +15,7 @@ from analysis.cellcolumns import (
     PEAK,
     R_FLOOR,
     SESSIONS,
+    SPARSE,
     USD_PER_MTOK,
     WALL,
     WALL_ENDS,
@@ -143,7 +144,7 @@ def columns(valid: Sequence[FloorRow]) -> list[Column]:
 def _parts(table: Sequence[FloorRow]) -> Iterator[Part]:
     valid = [row for row in table if row.valid]
     caption = "Distance of each cell from its memory floor"
-    yield Part("floor", caption, valid, columns(valid), first=FIRST, nothing="No session is valid.")
+    yield Part("floor", caption, valid, columns(valid), first=FIRST, below=SPARSE, nothing="No session is valid.")
     ranges = gpu_ranges(table)
     caption = "Range and median over each GPU's unquantised cells"
     first = ("gpu", "runtime", "cache", "cells", "r_floor_low", "r_floor_high", "r_floor_median")

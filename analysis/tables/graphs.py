@@ -211,9 +211,8 @@ def _draw(table: Sequence[GraphsRow], reading: Reading) -> Drawn | None:
 TABLE = Table(
     name="graphs",
     order=20,
-    title="Gain of a runtime: CUDA graphs, and the fused kernel",
+    title="Gain of CUDA Graphs and of the fused kernel",
     help="Gain of a CUDA graph and of the fused kernel: every A/B between runtimes, with interval and verdict.",
-    heading="Gain of CUDA Graphs and of the fused kernel",
     intro="A/Bs of two runtimes: sessions of both arms alternate, each in a fresh process.",
     metrics=ab.NEEDED,
     columns=(*NAMING, *VALUES),

@@ -18,6 +18,7 @@ from analysis.cellcolumns import (
     PEAK,
     R_FLOOR,
     SESSIONS,
+    SPARSE,
     USD_PER_MTOK,
     WALL,
     WALL_ENDS,
@@ -233,6 +234,7 @@ def _parts(table: Sequence[AnyRow]) -> Iterator[Part]:
             *("gpu", "model", "ctx", "quant", "runtime"),
             *("realised_words", "ideal", "step_wall_ms", "step_wall_p90_ms", "marks"),
         ),
+        below=SPARSE,
         by_number=("realised_words", "over_eager_words"),
     )
 

@@ -97,8 +97,8 @@ def _check_values(request: Request, field: str, a: str, b: str) -> None:
     if field == NONE:
         if (a, b) != (AUTO, AUTO):
             raise BadValue(
-                f"a={a} and b={b} need a field in which the arms differ: give field=… (option --field), or leave out a "
-                "and b for an A/A, a cell against itself"
+                f"a={a} and b={b} need a field in which the arms differ: give field=… (--field of `python -m runner "
+                "ab`), or leave out a and b for an A/A, a cell against itself"
             )
         return
     if field == "gpu":

@@ -148,7 +148,8 @@ def _older_image(entry: NamedGpu | None, stack: str) -> str:
     """Returns the advice to measure in a container of an older stack, "" for a GPU without images."""
     if entry is None or entry.image is None:
         return ""
-    return f", or measure in a container: make image-{entry.image} STACK={stack}, then cell --stack {stack}"
+    cell = f"`python -m runner cell --stack {stack}`"
+    return f", or measure in a container: make image-{entry.image} STACK={stack}, then {cell}"
 
 
 def _users(card: InstalledGpu) -> Finding:

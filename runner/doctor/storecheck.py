@@ -31,7 +31,7 @@ def findings() -> Iterator[Finding]:
     held = None
     try:
         if obstacle := _obstacle():
-            yield note(STORE, obstacle, "records are kept in the spool meanwhile: use --spool DIR")
+            yield note(STORE, obstacle, "`python -m runner cell --spool DIR` keeps the records meanwhile")
         else:
             held = _holdings()
             yield _store(held)
@@ -69,7 +69,12 @@ def _store(held: Holdings | None) -> Finding:
 def _spool(held: Holdings | None) -> Finding:
     """Returns how many records of the spool are not in the store."""
     if (fault := _unwritable(DEFAULT_SPOOL)) is not None:
-        return problem(SPOOL, BadValue, f"{fault.absolute()} cannot be written", "choose another with --spool")
+        return problem(
+            SPOOL,
+            BadValue,
+            f"{fault.absolute()} cannot be written",
+            "choose another with `python -m runner cell --spool DIR`",
+        )
     files = spools.record_files(DEFAULT_SPOOL) if DEFAULT_SPOOL.exists() else []
     if not files:
         return ok(SPOOL, f"no record waits in {DEFAULT_SPOOL}/")

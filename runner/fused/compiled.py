@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from collections.abc import Mapping, MutableMapping
@@ -50,9 +51,11 @@ class Compiled:
         return sum(map(int, SPILLED.findall(self.log)))
 
     def facts(self) -> dict[str, str]:
-        """Returns what a record keeps: compiler, options, registers, spilled bytes, the cubin's hash."""
+        """Returns what a record keeps: compiler and its library's hash, options, registers, spilled bytes, the cubin's
+        hash."""
         return {
             "nvrtc": ".".join(map(str, _nvrtc_version())),
+            "nvrtc_sha256": _nvrtc_sha256(),
             "options": " ".join(option for option in self.options if not option.startswith(INCLUDE)),
             "registers": str(self.registers),
             "spilled_bytes": str(self.spilled_bytes),
@@ -100,10 +103,10 @@ def _options(arch: str, defines: Mapping[str, Any], sources: Path) -> Any:
 
 
 def _key(source: str, headers: bytes, options: Any) -> bytes:
-    """Returns the key of a cubin: a hash of source, headers, options and the compiler's version."""
+    """Returns the key of a cubin: a hash of source, headers, options and the compiler."""
     from cuda.core.utils import make_program_cache_key
 
-    digest = hashlib.sha256(headers).digest()
+    digest = hashlib.sha256(headers + _nvrtc_sha256().encode()).digest()
     key: bytes = make_program_cache_key(
         code=source, code_type="c++", options=options, target_type="cubin", extra_digest=digest
     )
@@ -133,6 +136,17 @@ def _nvrtc_version() -> tuple[int, int]:
 
     _, major, minor = nvrtc.nvrtcVersion()
     return major, minor
+
+
+@functools.cache
+def _nvrtc_sha256() -> str:
+    """Returns the hash of the compiler's library. Builds of one version make different machine code."""
+    from cuda.pathfinder import load_nvidia_dynamic_lib
+
+    path = load_nvidia_dynamic_lib("nvrtc").abs_path
+    assert path is not None
+    with open(path, "rb") as library:
+        return hashlib.file_digest(library, "sha256").hexdigest()
 
 
 def _read(sources: Path) -> tuple[str, bytes]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 
 from runner.cell.shape import ModelShape
 from runner.errors import BadValue
+from runner.fused import sharedmemory
 
 GRANULE = 8  # bf16 values in 16 bytes, what a lane reads at once
 TILE_TOKENS = 16
@@ -20,7 +23,7 @@ BROUGHT = 20
 STREAM_BYTES_PER_CLOCK = 19
 """Rate of the memory for one multiprocessor: 4.5 TB/s over 132 of them at 1.8 GHz (H200). A faster rate would queue."""
 REMAINDER_BYTES = 8192
-"""Shared memory besides ring and input, at most; `memory` in shape.cuh has the exact layout, and checks it."""
+"""Shared memory that is reserved besides ring and input. A shape that needs more has a shorter ring."""
 
 
 @dataclass(frozen=True)
@@ -151,16 +154,25 @@ def _fitting(shape: ModelShape, card: Card, blocks: int) -> Iterator[Geometry]:
     most_rows = -(-max(_rows_by_dimension(shape).values()) // blocks)
     for warps in range(max(LEAST_WARPS, -(-most_rows // 32)), MOST_WARPS + 1):
         for pieces in (count for count in range(1, 2 * warps + 1) if warps % count == 0 or count == 2 * warps):
-            made = _layout(shape, card, blocks, warps, pieces)
-            if made.flights >= 1 and piece_bytes(shape.intermediate, pieces) <= made.slot_bytes:
-                yield made
+            of_slots = partial(_layout, shape, card, blocks, warps, pieces)
+            yield from islice(filter(_fits, map(of_slots, _slot_counts(shape, card))), 1)
 
 
-def _layout(shape: ModelShape, card: Card, blocks: int, warps: int, pieces: int) -> Geometry:
-    """Returns the layout with these warps and pieces; without a copy under way if it does not fit."""
-    slot_bytes = _slot_bytes(shape)
+def _slot_counts(shape: ModelShape, card: Card) -> range:
+    """Returns the numbers of slots to try, the largest first; each filler has as many."""
     room = card.shared_bytes - 2 * max(shape.hidden, shape.q_width) - REMAINDER_BYTES
-    slots = min(room // slot_bytes, MOST_SLOTS) // FILLERS * FILLERS
+    most = min(room // _slot_bytes(shape), MOST_SLOTS)
+    return range(most // FILLERS * FILLERS, 0, -FILLERS)
+
+
+def _fits(made: Geometry) -> bool:
+    """Returns whether a copy may be under way, a piece fits a slot, and all that a block has fits its shared memory."""
+    piece = piece_bytes(made.shape.intermediate, made.pieces)
+    return made.flights >= 1 and piece <= made.slot_bytes and sharedmemory.needed_bytes(made) <= made.shared_bytes
+
+
+def _layout(shape: ModelShape, card: Card, blocks: int, warps: int, pieces: int, slots: int) -> Geometry:
+    slot_bytes = _slot_bytes(shape)
     flights = min(max(FLIGHT_BYTES // slot_bytes, FILLERS), slots - 2 * warps) // FILLERS
     return Geometry(
         shape=shape,

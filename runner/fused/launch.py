@@ -95,6 +95,11 @@ class Launch:
             self._torch._C._cuda_getCurrentRawStream(self._device.index),  # ten times as fast as current_stream()
             ctypes.addressof(self._pointers),
         )
+        if error == self._driver.CUresult.CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE:
+            raise NotAvailable(
+                f"runtime=fused needs {self.geometry.blocks} multiprocessors at once, and this process has fewer: let "
+                "no other process share the GPU (MIG, MPS), or use another runtime"
+            )
         if error.value:
             raise RuntimeError(f"the fused step was not launched ({error.name})")
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from runner.fused.geometry import Geometry
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runner.fused.geometry import Geometry
 
 SHARE_BYTES = 84  # plan::Share
 LAYER_BYTES = 72  # plan::Layer

@@ -175,5 +175,5 @@ def _unusable(error: OSError, kind: str) -> Exception:
     reason = "a symbolic link is in the way" if linked else error.strerror
     return BadValue(
         f"the host's lock {path} cannot be used ({reason}): remove it, name another folder in {FOLDER_VARIABLE} "
-        "(the same for everyone on this host), or use --share-host"
+        "(the same for everyone on this host), or use --share-host of `python -m runner cell`"
     )

@@ -16,7 +16,8 @@ from runner.errors import BadValue, DiskFull
 
 DEFAULT_SPOOL = Path("spool")
 MANIFEST_NAME = "ab.json"
-NAME_FOLDER = f"name the folder that a command wrote records to (--spool, by default {DEFAULT_SPOOL})"
+NAME_FOLDER = f"name the folder that a command wrote records to, by default {DEFAULT_SPOOL}"
+"""Remedy for a folder that is a command's argument."""
 RESERVE_SUFFIX, TEMPORARY_SUFFIX = ".reserve", ".tmp"
 UNFINISHED = re.compile(r"\.(?P<name>.+)(?:\.reserve|\.(?P<pid>[1-9][0-9]{0,9})\.tmp)", re.DOTALL)
 """Names of files that reserve space, and of temporary files, with the process that writes them."""
@@ -40,12 +41,12 @@ def kept(record_path: Path) -> str:
     return f"the record is kept at {record_path}; import it with: python -m runner import {folder}"
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path, remedy: str = NAME_FOLDER) -> None:
     """Raises BadValue if the folder does not exist, is a file, or cannot be listed."""
     try:
         os.scandir(folder).close()
     except FileNotFoundError as error:
-        raise BadValue(f"{folder}: no such folder of records: {NAME_FOLDER}") from error
+        raise BadValue(f"{folder}: no such folder of records: {remedy}") from error
     except NotADirectoryError as error:
         if folder.exists():
             raise BadValue(f"{folder} is a file, not a folder of records: name the folder that it is in") from error
@@ -54,9 +55,9 @@ def check_folder(folder: Path) -> None:
         raise BadValue(f"the folder of records {failures.path_message(error)}") from error
 
 
-def without_records(folder: Path, found: str = "records (*.json)") -> BadValue:
+def without_records(folder: Path, remedy: str = NAME_FOLDER) -> BadValue:
     """Returns the error for a folder where a command found nothing to do."""
-    return BadValue(f"{folder}: no {found} there: {NAME_FOLDER}")
+    return BadValue(f"{folder}: no records (*.json) there: {remedy}")
 
 
 def record_files(folder: Path) -> list[Path]:

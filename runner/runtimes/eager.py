@@ -41,8 +41,11 @@ class EagerStep:
     eager = None
     settings: Mapping[str, str] = MappingProxyType({})
 
-    def __init__(self, model: Any, cache: Cache, tokens: Tokens) -> None:
+    def __init__(
+        self, model: Any, cache: Cache, tokens: Tokens, chunk_tokens: int = DECLARATION.prefill_chunk_tokens
+    ) -> None:
         self.model = model
+        self.chunk_tokens = chunk_tokens
         self.cache = cache
         self.tokens = tokens
         self.position = tokens.sequence.new_zeros(1)
@@ -57,9 +60,8 @@ class EagerStep:
 
     def prefill(self, tokens: int) -> torch.Tensor:
         self.cache.clear()
-        size = DECLARATION.prefill_chunk_tokens
-        for start in range(0, tokens, size):
-            chunk = self.tokens.sequence[start : min(start + size, tokens)]
+        for start in range(0, tokens, self.chunk_tokens):
+            chunk = self.tokens.sequence[start : min(start + self.chunk_tokens, tokens)]
             self.logits = self.forward(chunk, self.tokens.sequence.new_tensor(range(start, start + len(chunk))))
         self.position.fill_(tokens)
         return self.chosen
@@ -142,8 +144,8 @@ class StepOverEager:
         return None
 
 
-def build(model: Any, tokens: Tokens, job: Job) -> EagerStep:
-    """Returns the step of this job's cell over a cache of its kind.
+def build(model: Any, tokens: Tokens, job: Job, chunk_tokens: int = DECLARATION.prefill_chunk_tokens) -> EagerStep:
+    """Returns the step of this job's cell over a cache of its kind, with a prefill in chunks of `chunk_tokens`.
 
     The option `sdpa` restricts scaled_dot_product_attention to one backend.
     """
@@ -152,4 +154,4 @@ def build(model: Any, tokens: Tokens, job: Job) -> EagerStep:
     if backend := job.cell.options.get(_sdpa.OPTION):
         _sdpa.allow_only(backend)
     allocation = kv_alloc_tokens(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
-    return EagerStep(model, caches.make(job.cell.cache, model, allocation), tokens)
+    return EagerStep(model, caches.make(job.cell.cache, model, allocation), tokens, chunk_tokens)

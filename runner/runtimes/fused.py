@@ -26,7 +26,7 @@ DECLARATION = RuntimeDeclaration(
     quants=("bf16",),
     kernels=("fused",),
     graph_mode="none",
-    prefill_chunk_tokens=eager.DECLARATION.prefill_chunk_tokens,
+    prefill_chunk_tokens=1536,  # 2048 need more than 0.5 GB beside weights and cache at ctx 16384
     made_of_eager=True,
     compiles=True,
     workspace_bytes=2**26,  # packets between blocks, and the angles of all positions
@@ -43,4 +43,5 @@ def build(model: Any, tokens: Tokens, job: Job) -> Step:
     """Returns the fused step over the model's own tensors and a static cache, which the eager step fills."""
     from runner.runtimes import _fusedstep
 
-    return _fusedstep.FusedStep(eager.build(model, tokens, job), job.shape)
+    filled_by = eager.build(model, tokens, job, DECLARATION.prefill_chunk_tokens)
+    return _fusedstep.FusedStep(filled_by, job.shape)

@@ -113,7 +113,7 @@ def one_line_read_errors(uri: str) -> Iterator[None]:
         if database.is_locked(cause):
             raise StoreUnreachable(f"{database.locked_text(uri)}, then run the command again") from error
         start = "start it, or " if address.is_server(uri) else ""
-        advice = refusals.remedy(cause) or f"{start}name another with --store or MLFLOW_TRACKING_URI"
+        advice = refusals.remedy(cause) or f"{start}name another in {refusals.URI}"
         raise StoreUnreachable(
             f"the MLflow store {address.masked_uri(uri)} cannot be read ({cause}): {advice}"
         ) from error

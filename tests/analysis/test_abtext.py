@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +10,7 @@ import pytest
 from analysis import ab, abtext
 from analysis.ab import Measured
 from tests.support.commands import command
+from tests.support.terminals import at_terminal
 
 ROOT = Path(__file__).parents[2]
 AB = next((ROOT / "experiments" / "records" / "h200").glob("ab-qwen2.5-7b-16384-eager-graph-*"))
@@ -60,18 +57,7 @@ def test_several_blocks_are_apart_and_fit_the_width(measured: Measured) -> None:
 
 def on_a_terminal(*arguments: str) -> str:
     """Returns what `analysis ab` writes to a terminal of 80 columns."""
-    controller, screen = pty.openpty()
-    subprocess.run(
-        [sys.executable, "-m", "analysis", "ab", str(AB), *arguments],
-        cwd=ROOT,
-        env={**os.environ, "COLUMNS": "80"},
-        stdout=screen,
-        check=True,
-    )
-    os.close(screen)
-    text = os.read(controller, 65536)
-    os.close(controller)
-    return text.decode().replace("\r\n", "\n")
+    return at_terminal(80, "ab", str(AB), *arguments)
 
 
 def into_a_pipe(*arguments: str) -> str:

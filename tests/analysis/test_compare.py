@@ -99,7 +99,7 @@ def test_a_folder_without_a_record_of_this_project_is_refused_with_one_code(fold
     arguments = ("--spool", write(spool, 1, 40.0), "--records")
     refused = compare(*arguments, records).exception
     assert isinstance(refused, BadValue)
-    assert str(refused).startswith(f"{records}: no records (*.json) there: name the folder that ")
+    assert str(refused).startswith(f"{records}: no records (*.json) there: name a folder of records with --records")
     (records / "foreign.json").write_text("{}")
     refused = compare(*arguments, records).exception
     assert isinstance(refused, BadValue)

@@ -34,6 +34,13 @@ def test_a_number_is_scaled_before_it_is_shown():
     assert Column("GB", "bytes", ".2f", scale=1e9).text(row(bytes=15_740_343_808)) == "15.74"
 
 
+def test_a_short_range_has_three_digits_and_no_exponent():
+    assert form.short_range(6.432, 69.561) == "6.43–69.6"
+    assert form.short_range(40.01, 999.6) == "40–1000"  # 1e+03 with three digits
+    assert form.short_range(122.6, 2010.4) == "123–2010"
+    assert form.short_range(15.3, None) == "15.3–"
+
+
 def test_csv_keeps_every_field_of_every_row():
     rows = [row(a=1, flags=["x", "y"]), row(a=None, flags=[], terms=[{"ms": 1.5}], valid=True)]
     first, second = csv.DictReader(io.StringIO(form.csv_text(rows)))

@@ -8,7 +8,7 @@ format whose passes agree. Each has at least three sessions of the default proto
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
@@ -26,12 +26,17 @@ HEAD = ("GPU", "weights", "kernel, runtime", "ms/step", "p90 ≤ ms", "r_floor",
 
 
 def chosen(rows: Iterable[FloorRow]) -> Iterator[FloorRow]:
-    """Yields the rows of the front page, by GPU."""
+    """Yields the rows of the front page's table, by GPU."""
+    for found in of_each_gpu(rows):
+        yield from (row for row in found if is_plain(row))
+        yield from fastest(found, lambda row: row.quant)
+
+
+def of_each_gpu(rows: Iterable[FloorRow]) -> Iterator[list[FloorRow]]:
+    """Yields the rows of the front page's model and context, one GPU after the other."""
     of_model = [row for row in rows if _is_asked(row)]
-    for _, of_gpu in groupby(sorted(of_model, key=lambda row: row.gpu), lambda row: row.gpu):
-        found = list(of_gpu)
-        yield from (row for row in found if _is_plain(row))
-        yield from _fastest_of_each_quant(found)
+    for _, found in groupby(sorted(of_model, key=lambda row: row.gpu), lambda row: row.gpu):
+        yield list(found)
 
 
 def _is_asked(row: FloorRow) -> bool:
@@ -40,17 +45,18 @@ def _is_asked(row: FloorRow) -> bool:
     return row.valid and enough and place == (MODEL, CTX, protocol.NAMED[DEFAULT_PROTOCOL].title)
 
 
-def _is_plain(row: FloorRow) -> bool:
+def is_plain(row: FloorRow) -> bool:
+    """Returns whether the row is plain PyTorch with a static cache."""
     return (row.runtime, row.quant, row.dtype, row.cache) == ("eager", "bf16", "bf16", "static")
 
 
-def _fastest_of_each_quant(rows: Iterable[FloorRow]) -> list[FloorRow]:
-    """Returns the fastest steady row of each weight format, the slowest format first."""
-    fastest: dict[str, FloorRow] = {}
+def fastest(rows: Iterable[FloorRow], kind: Callable[[FloorRow], str]) -> list[FloorRow]:
+    """Returns the fastest steady row of each kind, the slowest kind first."""
+    found: dict[str, FloorRow] = {}
     for row in sorted(rows, key=_step_ms):
         if not UNSTEADY & set(row.flags):
-            fastest.setdefault(row.quant, row)
-    return sorted(fastest.values(), key=_step_ms, reverse=True)
+            found.setdefault(kind(row), row)
+    return sorted(found.values(), key=_step_ms, reverse=True)
 
 
 def _step_ms(row: FloorRow) -> float:
@@ -70,5 +76,10 @@ def _cells(row: FloorRow) -> tuple[str, ...]:
     return (row.gpu, weights, f"{row.kernel}, {row.runtime}", *times, ", ".join(row.flags))
 
 
+def committed() -> list[FloorRow]:
+    """Returns the rows of the floor table, from the committed records."""
+    return floor.rows(Folder(RECORDS).frame(floor.METRICS))
+
+
 if __name__ == "__main__":
-    print(markdown(chosen(floor.rows(Folder(RECORDS).frame(floor.METRICS)))), end="")
+    print(markdown(chosen(committed())), end="")

@@ -26,8 +26,8 @@ struct Block {
     return layer * share.start[plan::HEAD] + share.start[phase];
   }
 
-  // This thread's k-th of `count` things that the block's threads share in turn; the first one if there is none. Where
-  // no thread can be without, the compiler knows it, and the addresses of many loads are one address and constants.
+  // This thread's k-th of `count` things that the block's threads share in turn; the first one if there is none. If
+  // every thread has a k-th, the compiler knows it, and many loads share one address with constant offsets.
   __device__ __forceinline__ int item(int k, int count) const {
     int i = thread + k * shape::threads;
     return (k + 1) * shape::threads <= count || i < count ? i : 0;

@@ -15,6 +15,9 @@ __device__ __forceinline__ void bring(const char* from, int bytes) {
 #endif
 }
 
+// Whether the phase of this parity of a slot's barrier is over.
+__device__ __forceinline__ bool is_full(unsigned barrier, unsigned parity);
+
 constexpr int second_at = shape::tile_tokens * shape::row_bytes;  // where a tile's values lie, behind its keys
 }  // namespace copies
 
@@ -47,8 +50,6 @@ __device__ __forceinline__ void fill(int turn, unsigned to, const char* from, co
   bulk(to, from, bytes, barrier, policy);
   if (second) bulk(to + second_at, second, bytes, barrier, policy);
 }
-
-__device__ __forceinline__ bool is_full(unsigned barrier, unsigned parity);
 
 // Makes the barriers known to the copy engine.
 __device__ __forceinline__ void announce_barriers() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
@@ -85,12 +86,10 @@ __device__ __forceinline__ void fill(int turn, unsigned to, const char* from, co
   asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(barrier) : "memory");
 }
 
-__device__ __forceinline__ bool is_full(unsigned barrier, unsigned parity);
 __device__ __forceinline__ bool become_full(unsigned barrier, unsigned parity) { return is_full(barrier, parity); }
 }  // namespace copies
 #endif
 
-// Whether the phase of this parity of a slot's barrier is over.
 __device__ __forceinline__ bool copies::is_full(unsigned barrier, unsigned parity) {
   unsigned done;
   asm volatile("{\n.reg .pred p;\nmbarrier.test_wait.parity.shared.b64 p, [%1], %2;\nselp.b32 %0, 1, 0, p;\n}"

@@ -25,10 +25,11 @@ struct Ring {
 
 // A warp's end of the ring.
 //
-// A barrier's parity tells a round from the one before alone. So when a warp waits for copy n, copy n - slots must have
-// landed. It has: each phase begins behind a barrier of the block, when all copies of earlier phases have been used;
-// and within a phase a warp waits for copies at most 2 · warps behind those that it has used, which their filler asked
-// for when all that it had asked for `flights` turns earlier had landed. shape.cuh asserts that there are slots enough.
+// A barrier's parity only distinguishes a round from the round before. So when a warp waits for copy n, copy n - slots
+// must have landed. It has, for two reasons. Each phase begins after a barrier of the block, when all copies of earlier
+// phases have been used. Within a phase, a warp waits for copies that are at most 2 · warps later on the tape than
+// those that it has used, and a filler makes a copy only after its copies of `flights` turns earlier have landed.
+// shape.cuh asserts that the ring has enough slots for this.
 struct Reader {
   Ring ring;
   unsigned* report;
@@ -53,7 +54,7 @@ struct Reader {
   }
 };
 
-// The other end: filler f of F makes copies f, f + F, f + 2 F, … in order. Its lanes prepare 32 of them at a time.
+// The filling end: filler f of F makes copies f, f + F, f + 2 F, … in order. Its lanes prepare 32 of them at a time.
 struct Filler {
   Ring ring;
   unsigned* report;
@@ -102,7 +103,7 @@ struct Filler {
       int own = first + lane * shape::fillers;
       Prepared copy = prepare(shape::smaller(own, all - 1), layer_slots);
       unsigned early = __ballot_sync(~0u, copy.early);
-      int brought = 0;  // by the lanes behind this turn
+      int brought = 0;  // copies of later turns that are on their way to the L2
       unsigned since = clock();
 #pragma unroll 1
       for (int turn = 0; turn < 32; ++turn) {

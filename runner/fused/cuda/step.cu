@@ -4,7 +4,8 @@
 //                     h -> norm, Wgate Wup, silu -> activations -> Wdown -> h
 //   at the end:       h -> norm, head -> logits -> chosen token
 //
-// Each name between arrows is an exchange between blocks. All that is read from device memory besides is on the tape.
+// At h, qkv, parts, attention and activations, blocks exchange values; a norm, the join and the rest are a block's own
+// work. Weights and older keys and values are on the tape. Norms, biases, angles and the embedding row are not.
 #include "attention.cuh"
 #include "choice.cuh"
 #include "mlp.cuh"
@@ -34,8 +35,9 @@ __device__ __forceinline__ void send_qkv(const Block& block, float scale, float 
   });
 }
 
+extern __shared__ __align__(128) char shared[];
+
 extern "C" __global__ void __launch_bounds__(all_threads, 1) decode_step(const __grid_constant__ Step step) {
-  extern __shared__ __align__(128) char shared[];
   instruments::outside(instruments::STARTS);
   int thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
   int position = *step.position;

@@ -81,7 +81,8 @@ def check_packages(root: str) -> None:
     if package is not None and not _is_installed(package):
         raise MissingPackage(
             f"artifacts of this store are kept at {scheme}://…, for which {sys.executable} lacks the package "
-            f"{package}: install it, or use --spool DIR and import the records where it is installed"
+            f"{package}: install it, or keep the records (`python -m runner cell --spool DIR`) and import them where "
+            "it is installed"
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-URI = "MLFLOW_TRACKING_URI (or --store)"
+URI = "MLFLOW_TRACKING_URI (or --store of `python -m analysis`)"
 INVALID_HOST = "Invalid Host header"
 """Answer of an MLflow server to a request that names another host than it expects."""
 REMEDIES = {

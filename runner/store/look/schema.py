@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from runner.errors import BadRecord, StoreUnreachable
+from runner.store.look import refusals
 
 MLFLOW_TABLES = frozenset({"experiments", "runs"})
 """Tables of every version of MLflow, which identify its databases."""
@@ -87,9 +88,6 @@ def no_store_text(public_uri: str, is_empty: bool) -> str:
     if is_empty:
         return (
             f"there is no MLflow store in {public_uri} yet, the database is empty: `python -m runner import` fills it "
-            "with records, or name another store with --store or MLFLOW_TRACKING_URI"
+            f"with records, or name another store in {refusals.URI}"
         )
-    return (
-        f"there is no MLflow store in {public_uri}, a database of another program: name a store with --store or "
-        "MLFLOW_TRACKING_URI"
-    )
+    return f"there is no MLflow store in {public_uri}, a database of another program: name a store in {refusals.URI}"

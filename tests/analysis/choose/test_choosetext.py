@@ -76,6 +76,11 @@ def test_a_deadline_for_several_tokens_shows_their_time_beside_its_bound() -> No
     assert "chunk ms" not in lines()[0]
 
 
+def test_a_long_range_has_no_exponent() -> None:
+    rows = [row_of(predicted(100.0, 251.2), tokens=8, deadline_ms=400.0)]
+    assert "800–2010" in choosetext.text(rows, [], False)
+
+
 def test_the_first_token_is_shown_on_request() -> None:
     row = replace(ROWS[0], prefill_ms=61.4)
     for width in (60, 120):

@@ -43,7 +43,7 @@ def said_of(*rows: ChooseRow, **limits: Any) -> str:
 @pytest.mark.parametrize("tau", [None, 1.2, 2.4])
 def test_the_windows_that_it_names_bound_the_probability_although_steps_are_correlated(word, miss, tokens, tau) -> None:
     said = missingdata.remedy(word, Limits(miss=miss, tokens=tokens), [lacking(), lacking(tau)])
-    if said.startswith("lower --tokens"):
+    if said.startswith("lower `choose --tokens`"):
         assert (tokens, miss) in ((301, 0.002), (301, 0.001))  # a session would take hours
         return
     counts = asked_in(said)
@@ -87,13 +87,13 @@ def test_only_a_session_that_takes_longer_than_an_hour_is_out_of_reach() -> None
     assert said.endswith("about 60 min of steps each")
     said = said_of(lacking(191.0, 1.001 * hour_ms), miss=0.001)
     assert said == (
-        "choose a --miss above 0.001, as for τ ≤ 191 a session would take 61 min of steps, more than the 60 that are "
-        "sensible"
+        "set `choose --miss` above 0.001, as for τ ≤ 191 a session would take 61 min of steps, more than the 60 that "
+        "are sensible"
     )
     slower = said_of(lacking(191.0, 0.999 * hour_ms), lacking(None, 2 * hour_ms), miss=0.001)
-    assert slower.endswith("about 60 to 120 min of steps each; beyond 60 min, choose a --miss above 0.001 instead")
+    assert slower.endswith("about 60 to 120 min of steps each; beyond 60 min, set `choose --miss` above 0.001 instead")
     assert said_of(lacking(191.0), miss=0.001, tokens=8).startswith(
-        "lower --tokens or choose a --miss above 0.001, as for τ ≤ 191 "
+        "lower `choose --tokens` or set `choose --miss` above 0.001, as for τ ≤ 191 "
     )
 
 
@@ -115,17 +115,18 @@ def test_a_cache_that_grows_has_but_one_window() -> None:
 
 
 def test_more_steps_than_the_model_has_positions_are_not_asked_for() -> None:
-    assert said_of(tokens=10**9) == "lower --tokens, as no session can have enough steps"
+    assert said_of(tokens=10**9) == "lower `choose --tokens`, as no session can have enough steps"
     # 32 768 - 32 600 - 5 = 163 steps fit into a window: 5989 of them into 37
     near = lacking(ctx=32_600)
     assert asked_in(said_of(near, miss=0.001), 32_600) == Protocol("custom", 5, 163, 37)
-    assert said_of(near, tokens=164).startswith("lower --tokens")
+    assert said_of(near, tokens=164).startswith("lower `choose --tokens`")
     assert "--protocol tail --steps 100000`" in said_of(lacking(model="a model of nobody"), tokens=10**5)
 
 
 def test_more_steps_than_a_record_can_have_are_not_asked_for() -> None:
     assert (
-        said_of(lacking(step_ms=0.1), miss=1e-6) == "choose a --miss above 1e-06, as no session can have enough steps"
+        said_of(lacking(step_ms=0.1), miss=1e-6)
+        == "set `choose --miss` above 1e-06, as no session can have enough steps"
     )
 
 

@@ -36,16 +36,8 @@ def test_each_bar_is_a_row_with_the_tick_at_its_own_floor_and_the_shortest_on_to
     assert axes.get_xlim()[1] > rows[-1].step_wall_ms
     texts = [text.get_text() for text in axes.texts]
     for row, text in zip(rows, texts, strict=True):
-        assert text.startswith(f"{row.step_wall_ms:.1f} ms, {100 * row.r_floor:.0f} %")
-
-
-def test_beside_a_bar_stands_the_percent_of_its_floor_and_its_flags(floor_rows):
-    # floor 3 ms of a step of 12 ms: 25 %
-    row = replace(floor_rows[0], floor_ms=3.0, step_wall_ms=12.0, flags=["throttled", "drifting"])
-    letters = steps.letters_of([row, replace(row, flags=["host-busy"])])
-    assert letters == {"drifting": "a", "host-busy": "b", "throttled": "c"}
-    assert steps.bar_text(row, letters) == "12.0 ms, 25 % (ac)"
-    assert steps.bar_text(replace(row, flags=[]), letters) == "12.0 ms, 25 %"
+        step_ms = f"{row.step_wall_ms:.{2 if row.step_wall_ms < 10 else 1}f} ms"
+        assert text.startswith(f"{step_ms}, {100 * row.r_floor:.0f} %")
 
 
 @pytest.mark.medium

@@ -17,6 +17,18 @@ def test_every_constant_is_in_a_table():
     assert "| device | 10 | 4 | 0.040 | 10.0 | -10 % to +11 % |" in text
 
 
+def test_a_terminal_has_the_columns_that_fit():
+    narrow, wide = (constantstext.constants_at_terminal(KNOWN, width) for width in (80, 120))
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert max(map(len, wide.splitlines())) <= 120
+    assert "up to ctx" in wide
+    assert "up to ctx" not in narrow
+    for text in (narrow, wide):
+        assert text.startswith("hopper (compute capability 9.0), from 0 sessions of ")
+        assert "quant  kernel  bandwidth share  µs per MB  least µs\n" in text
+        assert text.endswith(f"{constantstext.MORE}\n")
+
+
 def test_the_correlation_of_the_probe_is_stated_if_there_is_one():
     assert "launch probe" not in constantstext.constants_text(KNOWN)
     known = Constants((replace(TRUTH, probe_correlation=0.072),))

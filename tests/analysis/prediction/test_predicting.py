@@ -79,6 +79,14 @@ def test_bad_input_is_refused_in_one_line(arguments, error, text):
     assert "\n" not in str(caught)
 
 
+@pytest.mark.parametrize("aim", ["--check", "--fit"])
+def test_without_records_the_option_that_names_them_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aim: str):
+    monkeypatch.chdir(tmp_path)
+    caught = refused(aim)
+    assert isinstance(caught, BadValue)
+    assert str(caught) == "experiments/records: no such folder of records: name a folder of records with --records"
+
+
 def test_the_constants_are_printed():
     assert "**hopper** (compute capability 9.0)" in run("--constants").stdout
     assert json.loads(run("--constants", "--format", "json").stdout)["architectures"][0]["capability"] == "9.0"

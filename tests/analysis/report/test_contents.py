@@ -42,5 +42,6 @@ def test_valid_and_invalid_groups_are_the_two_halves_of_the_floor_table(kinds):
 def test_a_table_without_rows_says_in_markdown_what_is_missing(kinds):
     assert kinds.rows["graphs"] == []
     text = contents.markdown(kinds)
-    assert "## Graphs: gain of a CUDA graph\n\nSo far no A/B between runtimes was measured: run " in text
+    heading = "## Graphs: gain of CUDA Graphs and of the fused kernel"
+    assert f"{heading}\n\nSo far no A/B between runtimes was measured: run " in text
     assert text.startswith("# Tables\n\n## Floor: distance of each cell from its memory floor\n\n| gpu |")

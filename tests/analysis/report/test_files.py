@@ -35,7 +35,7 @@ def test_the_folder_has_page_tables_and_the_figures_of_this_report_only(tmp_path
     assert [line for line in text.splitlines() if line.startswith("## ")] == [
         "## Floor: distance of each cell from its memory floor",
         "## Choose: configurations that meet a deadline",
-        "## Graphs: gain of a CUDA graph",
+        "## Graphs: gain of CUDA Graphs and of the fused kernel",
         "## Quant: savings of quantised weights",
         "## Budget: gap budget of a step",
         "## Paper: figures of arXiv 2605.30571 beside ours",

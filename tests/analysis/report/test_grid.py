@@ -86,6 +86,16 @@ def test_a_column_that_names_the_row_on_demand_is_a_detail_of_the_last_name_that
     assert {cell.detail for cell in grid.grid(part(), [None, None]).rows[0].cells} == {""}
 
 
+def test_a_value_that_few_rows_have_is_below_another_while_its_column_is_hidden() -> None:
+    shown = {"first": ("gpu", "ms"), "below": {"ms": ("note", "span")}}
+    first, second = grid.grid(part(**shown), [None, None]).rows
+    assert [cell.detail for cell in first.cells] == ["", "2048", "", "95 % 1–2", "", ""]
+    assert {cell.detail for cell in second.cells} == {""}  # a missing value is no detail
+    noted = [replace(ROWS[0], note="new")]
+    (line,) = grid.grid(part(**shown, rows=noted), [None]).rows
+    assert line.cells[3].detail == "note new, 95 % 1–2"
+
+
 def test_a_row_has_an_id_on_the_page_and_a_value_for_each_filter() -> None:
     first, second = grid.grid(
         part(filters={"gpu": ("gpu",), "quant": ("quant",), "ctx": ("ctx", "sessions")}), [None] * 2

@@ -212,11 +212,16 @@ def browser():
 
 
 COLUMN = """
+const value = (cell) => {  // without what is below it
+    const copy = cell.cloneNode(true);
+    copy.querySelector("small")?.remove();
+    return copy.textContent.trim();
+};
 const column = (table, title) => {
   const heads = Array.from(document.querySelectorAll(`#${table} th`));
   const head = heads.find((each) => each.textContent.trim() === title);
   return { head, button: head.querySelector("button"), values: () => Array.from(
-    document.querySelectorAll(`#${table} tbody tr`), (row) => row.cells[head.cellIndex].textContent.trim()) };
+    document.querySelectorAll(`#${table} tbody tr`), (row) => value(row.cells[head.cellIndex])) };
 };
 """
 
@@ -523,6 +528,38 @@ def test_flags_and_the_price_of_tokens_are_visible_without_scrolling(browser, co
     assert shown["$/Mtok"] < shown["flags"] <= width
     size = browser.value("parseFloat(getComputedStyle(document.querySelector('#table-floor td')).fontSize)")
     assert size >= 12
+
+
+JOULES = r"""(() => {
+  const table = document.querySelector("#table-%s");
+  const head = Array.from(table.tHead.rows[0].cells).find((each) => each.textContent.trim() === "J/token");
+  const isSeen = (each) => each.getBoundingClientRect().width > 0;
+  const below = Array.from(table.querySelectorAll("td small")).filter(isSeen);
+  const values = Array.from(table.tBodies[0].rows, (row) => row.cells[head.cellIndex].textContent);
+  return {
+    below: below.map((each) => each.textContent.match(/J\/token ([0-9.]+)/)?.[1]).filter((each) => each !== undefined),
+    right: Math.max(...below.map((each) => each.getBoundingClientRect().right)),
+    values: values.filter((each) => each !== "–"),
+    isColumn: isSeen(head),
+  };
+})()"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [PHONE, LAPTOP, DESKTOP])
+@pytest.mark.parametrize("table", ["floor", "quant", "choose"])
+def test_joules_are_below_the_step_where_they_were_measured_until_all_columns_are_shown(
+    browser, committed_page, width, table
+):
+    browser.show(committed_page, width)
+    at_first = browser.value(JOULES % table)
+    assert len(at_first["below"]) >= 3
+    assert at_first["below"] == [each.split()[0] for each in at_first["values"]]
+    assert at_first["right"] <= width
+    assert not at_first["isColumn"]
+    browser.value(f"document.querySelector('#table-{table}-all').click()")
+    all_of_them = browser.value(JOULES % table)
+    assert (all_of_them["below"], all_of_them["isColumn"]) == ([], True)
 
 
 @pytest.mark.slow

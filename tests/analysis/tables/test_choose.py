@@ -63,7 +63,7 @@ def test_the_protocol_that_bounds_p99_depends_on_the_tokens(tokens: int, protoco
 
 def test_the_price_per_hour_is_named() -> None:
     row = row_of(measured(tail_of(), usd_per_mtok=8.0, step_ms=8.0))  # 10⁶ steps of 8 ms are 2.22 h: 8 $ / 2.22 h
-    assert "(batch 1), in $ per hour: h200 3.6 (`--price` changes it)" in " ".join(choose.sentences([row]))
+    assert "(batch 1), in $ per hour: h200 3.6 (`choose --price` changes it)" in " ".join(choose.sentences([row]))
 
 
 def test_a_number_that_nobody_has_is_said_with_its_remedy() -> None:

@@ -61,7 +61,7 @@ def test_the_largest_term_is_named_with_what_removes_it(committed):
     first = judged(step_wall_revisit_ms=21.0, step_wall_ms=60.0)
     assert first.largest == "new length"
     assert "a static cache (cache=static)" in first.sentence
-    assert first.sentence.endswith("or `--options sdpa:flash` if cuDNN is the attention backend")
+    assert first.sentence.endswith("or `python -m runner cell --options sdpa:flash` if cuDNN is the attention backend")
 
 
 @pytest.mark.slow

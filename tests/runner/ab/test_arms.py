@@ -106,7 +106,7 @@ def test_any_field_of_the_cell_can_differ() -> None:
             "eager",
             "graph",
             {},
-            r"a=eager and b=graph need a field .*: give field=… \(option --field\)",
+            r"a=eager and b=graph need a field .*: give field=… \(--field of `python -m runner ab`\)",
         ),
         ("gpu", "l4", "h100", {}, "run on the same card"),
         ("cache", "static", "static", {}, "choose field=none"),

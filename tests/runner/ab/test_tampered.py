@@ -50,7 +50,7 @@ def _verified_once() -> Any:
 
 
 def copied(to: Path, ctx: str) -> Path:
-    (source,) = RECORDS.glob(f"ab-qwen2.5-7b-{ctx}-*")
+    (source,) = RECORDS.glob(f"ab-qwen2.5-7b-{ctx}-eager-graph-*")
     return Path(shutil.copytree(source, to / source.name))
 
 
@@ -391,7 +391,7 @@ def test_more_declared_than_measured_is_named_as_missing(tmp_path: Path) -> None
 @pytest.mark.medium
 @pytest.mark.parametrize(("ctx", "ratio"), RATIOS.items())
 def test_the_committed_abs_are_whole_and_have_their_ratios(ctx: str, ratio: float) -> None:
-    (path,) = RECORDS.glob(f"ab-qwen2.5-7b-{ctx}-*/ab.json")
+    (path,) = RECORDS.glob(f"ab-qwen2.5-7b-{ctx}-eager-graph-*/ab.json")
     check.read_whole(path)
     row = abrows.row(ab.read(path))
     assert row.ratio == pytest.approx(ratio, abs=5e-4)

@@ -140,7 +140,7 @@ def test_verifying_nothing_does_not_pass(main: Main, tmp_path: Path) -> None:
     assert (code, out) == (11, "")
     assert err == (
         f"error: {tmp_path}/empty: no records (*.json) there: "
-        "name the folder that a command wrote records to (--spool, by default spool)\n"
+        "name the folder that a command wrote records to, by default spool\n"
     )
 
 

@@ -114,7 +114,8 @@ def test_a_driver_runs_the_stacks_that_are_old_enough(l4: Driver, driver: str, s
 def test_an_older_driver_can_use_an_older_image(l4: Driver) -> None:
     l4.version = "570.86.15"
     assert hardware.look("l4").findings[1].remedy == (
-        "update the driver, or measure in a container: make image-ada STACK=paper, then cell --stack paper"
+        "update the driver, or measure in a container: make image-ada STACK=paper, then `python -m runner cell --stack "
+        "paper`"
     )
 
 

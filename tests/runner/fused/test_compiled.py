@@ -67,6 +67,9 @@ def test_a_cubin_is_kept_by_source_headers_and_options(tmp_path: Path, monkeypat
     assert (again.code, again.facts()["registers"]) == (fresh.code, fresh.facts()["registers"])
     monkeypatch.setattr(compiled, "_compile", lambda *_: (fresh.code, fresh.log))  # only the keys matter from here on
     assert not compiled.compile_step(layout, "sm_90a", {"DELAYS": "1"}, cache=cache).cached
+    with monkeypatch.context() as other_library:
+        other_library.setattr(compiled, "_nvrtc_sha256", lambda: "0" * 64)
+        assert not compiled.compile_step(layout, "sm_90a", cache=cache).cached
     sources = Path(shutil.copytree(compiled.SOURCES, tmp_path / "cuda"))
     header = sources / "waiting.cuh"
     header.write_text(header.read_text().replace("2000000000ull", "1000000000ull"))
@@ -82,6 +85,7 @@ def test_a_record_keeps_options_registers_spills_and_the_cubins_hash(monkeypatch
     assert "--define-macro=LAYERS=2 " in options
     assert str(compiled.SOURCES) not in options
     assert re.fullmatch(r"\d+\.\d+", found.pop("nvrtc"))
+    assert re.fullmatch("[0-9a-f]{64}", found.pop("nvrtc_sha256"))
     assert found == {
         "registers": "224",
         "spilled_bytes": "20",

@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runner.errors import BadValue
-from runner.fused import geometry
+from runner.fused import geometry, sharedmemory
 from runner.fused.geometry import Card
 from tests.support.fusedshapes import A100, H200, L4, ORIN, everything, of_catalogue
 
@@ -71,6 +73,36 @@ def test_fewer_multiprocessors_than_key_heads_are_refused() -> None:
 def test_too_few_multiprocessors_are_refused(model: str, dimension: str) -> None:
     with pytest.raises(BadValue, match=dimension):
         geometry.choose(of_catalogue()[model], ORIN)
+
+
+def test_the_ring_is_as_long_as_leaves_room_for_the_rest_of_a_blocks_memory() -> None:
+    wide = {"hidden": 2112, "heads": 16, "kv_heads": 2, "head_dim": 128, "intermediate": 23744, "layers": 28}
+    layout = geometry.choose(replace(of_catalogue()["tiny"], **wide), H200)
+    longer = replace(layout, slots=layout.slots + geometry.FILLERS)
+    assert sharedmemory.needed_bytes(layout) <= H200.shared_bytes < sharedmemory.needed_bytes(longer)
+
+
+SHAPES = st.fixed_dictionaries(
+    {
+        "hidden": st.integers(1, 1024).map(lambda count: 8 * count),
+        "intermediate": st.integers(1, 4096).map(lambda count: 8 * count),
+        "head_dim": st.sampled_from([32, 64, 96, 128, 256]),
+        "kv_heads": st.integers(1, 16),
+        "layers": st.integers(1, 96),
+    }
+)
+
+
+@given(change=SHAPES, group=st.integers(1, 8), card=st.sampled_from([H200, A100, L4, ORIN]))
+def test_a_layout_fits_its_card_or_a_dimension_is_named(change: dict[str, int], group: int, card: Card) -> None:
+    shape = replace(of_catalogue()["tiny"], **change, heads=group * change["kv_heads"])
+    try:
+        layout = geometry.choose(shape, card)
+    except BadValue:
+        with pytest.raises(BadValue, match=r"(hidden|intermediate|head_dim|heads|kv_heads)=\d+"):
+            geometry.choose(shape, card)
+    else:
+        assert sharedmemory.needed_bytes(layout) <= card.shared_bytes
 
 
 def test_a_block_with_many_rows_has_as_many_lanes() -> None:

@@ -154,10 +154,16 @@ def test_a_call_enqueues_one_cooperative_launch_with_the_parameters_made_before(
     assert made._pointers[0] == arguments
 
 
+def test_fewer_multiprocessors_than_blocks_are_refused_with_a_remedy(make: Make) -> None:
+    launch, _ = make(launched=driver.CUresult.CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE)
+    with pytest.raises(NotAvailable, match=f"^runtime=fused needs {LAYOUT.blocks} multiprocessors at once") as refused:
+        launch()
+    assert "\n" not in str(refused.value)
+
+
 def test_a_launch_that_cuda_refuses_is_an_error(make: Make) -> None:
-    """As where another program has some of the multiprocessors to itself."""
-    made, _ = make(launched=driver.CUresult.CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE)
-    with pytest.raises(RuntimeError, match=r"not launched \(CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE"):
+    made, _ = make(launched=driver.CUresult.CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES)
+    with pytest.raises(RuntimeError, match=r"not launched \(CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"):
         made()
 
 

@@ -67,7 +67,7 @@ def test_a_prompt_passes_in_chunks_at_its_own_positions(step, monkeypatch):
         return forward(consumed, positions)
 
     monkeypatch.setattr(step, "forward", watched)
-    monkeypatch.setattr(eager, "DECLARATION", replace(eager.DECLARATION, prefill_chunk_tokens=8))
+    monkeypatch.setattr(step, "chunk_tokens", 8)
     step.prefill(20)
     assert seen == [(8, list(range(8))), (8, list(range(8, 16))), (4, list(range(16, 20)))]
     same(step.logits, whole(step, 20))

@@ -16,7 +16,7 @@ from runner.store.summary_run import Summary
 from tests.runner.store import contents
 from tests.support.processes import ROOT
 
-(AB,) = (ROOT / "experiments" / "records").glob("h200/ab-qwen2.5-7b-2048-*")
+(AB,) = (ROOT / "experiments" / "records").glob("h200/ab-qwen2.5-7b-2048-eager-graph-*")
 COMPARED = manifest.read(AB / "ab.json")
 PERIOD_MS = (1_000, 61_000)
 SUMMARY = Summary({"ab/ratio": 0.5}, {"verdict": "FASTER"}, "**What it says**", {"summary.md": "words"})

@@ -23,7 +23,7 @@ from tests.support.processes import ROOT
 from tests.support.records import example_record
 from tests.support.stores import served
 
-(AB,) = (ROOT / "experiments" / "records").glob("h200/ab-qwen2.5-7b-2048-*")
+(AB,) = (ROOT / "experiments" / "records").glob("h200/ab-qwen2.5-7b-2048-eager-graph-*")
 
 
 @pytest.mark.medium

@@ -45,7 +45,7 @@ def test_it_leaves_nothing_in_its_own_folder(host: Host, runnable: Path) -> None
     done = host.run(runnable / "run", "verify", "no/such")
     assert lines(done) == [
         "error: no/such: no such file or folder: "
-        "name the folder that a command wrote records to (--spool, by default spool), or a file in it"
+        "name the folder that a command wrote records to, by default spool, or a file in it"
     ]
     assert not list(runnable.rglob("__pycache__")), "what Python compiles there could outlive the next bundle"
 
