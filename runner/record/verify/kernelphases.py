@@ -83,6 +83,5 @@ def least_ms(record: MeasuredRecord) -> Iterator[tuple[str, float | None]]:
         return
     on_chip = built[kernelbuild.BLOCKS] * built[kernelbuild.LARGEST_SHARED] + cached
     for name, size in phases.phase_bytes(record).items():
-        if name != phases.EXCHANGES:
-            rounds = 1 if name in ONCE else record.model.shape.layers
-            yield name, judgement.least_ms(record, size - rounds * on_chip)
+        rounds = 1 if name in ONCE else record.model.shape.layers
+        yield name, judgement.least_ms(record, size - rounds * on_chip)

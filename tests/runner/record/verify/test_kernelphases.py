@@ -113,6 +113,25 @@ def test_a_card_that_tells_no_maximum_has_a_clock_that_exists() -> None:
     assert "not within 100 to 5000" in lines_about(fused_record(), beyond)[0]
 
 
+def test_one_step_may_be_disturbed() -> None:
+    def later(found):
+        for values in found["phases"].values():
+            values[0] *= 100
+
+    assert lines_about(fused_record(), later) == []
+
+
+def test_a_phase_that_was_multiplied_has_one_line() -> None:
+    edit = put("phases.qkv", lambda values: [value + 0.5 / 132 for value in values])
+    (line,) = lines_about(fused_record(), edit)
+    assert re.fullmatch(r"phases\.qkv: [\d.e+]+ clocks in step 0 are no mean over 132 blocks", line)
+
+
+def test_a_card_that_tells_no_cache_has_no_least_times() -> None:
+    lines = lines_about(fused_record(), put("gpu.last_level_cache_bytes", None))
+    assert lines == ["gpu.last_level_cache_bytes: missing"]
+
+
 def test_without_the_facts_of_the_build_the_phases_are_compared_with_clocks_alone() -> None:
     found = fused_record()
     del found["actual"]["settings"]
