@@ -29,3 +29,8 @@ def keys_without_noise() -> frozenset[str]:
 def keys_without_counts() -> frozenset[str]:
     """Returns the code keys of sessions that recorded neither products nor launches of CUDA graphs."""
     return _keys()["without_counts"]
+
+
+def keys_without_phases() -> frozenset[str]:
+    """Returns the code keys of sessions of one kernel that recorded no clocks of its phases."""
+    return _keys()["without_phases"]

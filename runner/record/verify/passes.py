@@ -10,9 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations, product
 from statistics import mean, median
 
-from runner import registry
 from runner.cell.cell import Cell
-from runner.cell.fieldtypes import Absent
 from runner.cell.jsonform import present_fields
 from runner.cell.protocol import Protocol
 from runner.cell.vocabulary import CPU, CUDA
@@ -38,8 +36,6 @@ from runner.record.verify import copies
 PASSES = {CPU: ("wall",), CUDA: ("wall", "span", "rate", "busy")}
 COUNT_ROUNDING = 0.005
 US_ROUNDING = 0.005
-LEAST_MHZ, MOST_MHZ = 100, 5000
-"""Clock rates of a multiprocessor that exist. An instrumented step is a little slower than a timed one."""
 SAME_TIME = 1e-6  # relative rounding error of a time
 
 
@@ -69,7 +65,6 @@ def differences(record: MeasuredRecord) -> Iterator[str]:
     yield from _twin_differences(record.passes)
     yield from _repeat_differences(record.passes)
     yield from _speed_differences(record)
-    yield from _phase_differences(record)
 
 
 def _series_differences(record: MeasuredRecord) -> Iterator[str]:
@@ -105,21 +100,6 @@ def _length_differences(name: str, timed: TimedPass, protocol: Protocol) -> Iter
         for number, window in enumerate(timed.windows_us):
             if len(window) != steps:
                 yield f"passes.{name}.windows_us[{number}]: {len(window)} steps, the protocol says {steps}"
-
-
-def _phase_differences(record: MeasuredRecord) -> Iterator[str]:
-    """Yields a line if the step is not one kernel with phases, or if these are incomplete or at an impossible rate."""
-    if isinstance(record.phases, Absent):
-        return
-    series = [values for _, values in present_fields(record.phases)]
-    if registry.runtime(record.cell.runtime).DECLARATION.kernels_per_step is None:
-        yield f"phases: a step of runtime {record.cell.runtime} is not one kernel"
-    if len({len(values) for values in series}) > 1:
-        yield "phases: the phases do not have the same number of steps"
-    elif record.latency.step_busy_ms:
-        mhz = mean(map(sum, zip(*series, strict=True))) / record.latency.step_busy_ms / 1e3
-        if not LEAST_MHZ <= mhz <= MOST_MHZ:
-            yield f"phases: a step of {record.latency.step_busy_ms:g} ms would have {mhz:.0f} clocks in a microsecond"
 
 
 def _kernel_differences(rows: Sequence[KernelTime], busy: BusyPass) -> Iterator[str]:

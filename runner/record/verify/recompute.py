@@ -20,7 +20,7 @@ from runner.record import record as recordfile
 from runner.record.line import place_of, short_repr
 from runner.record.sections.gate import GateVersion2
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
-from runner.record.verify import actual, energy, gate, head, hostcondition, passes, plausible
+from runner.record.verify import actual, energy, gate, head, hostcondition, kernelbuild, kernelphases, passes, plausible
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -107,6 +107,8 @@ def _content_differences(record: MeasuredRecord) -> Iterator[str]:
     yield from passes.differences(record)
     yield from gate.differences(record)
     yield from actual.differences(record)
+    yield from kernelbuild.differences(record)
+    yield from kernelphases.differences(record)
     yield from plausible.differences(record)
     yield from energy.differences(record)
     yield from hostcondition.differences(record)

@@ -69,6 +69,11 @@ BROKEN = {
         put("actual.copies_per_step", 2.0),
         "actual.copies_per_step: 2.0, but a step of fused reads its token back",
     ),
+    "a step of one kernel that copies nothing": (
+        fused_record,
+        put("actual.copies_per_step", 0.0),
+        "actual.copies_per_step: 0.0, but a step of fused reads its token back",
+    ),
     "a step of one kernel without its number of copies": (
         fused_record,
         drop("actual.copies_per_step"),

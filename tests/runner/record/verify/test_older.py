@@ -37,5 +37,10 @@ def test_only_code_that_counted_nothing_may_leave_the_counts_out() -> None:
     assert keys(without) == older.keys_without_counts()
 
 
+def test_only_code_that_clocked_no_phases_may_leave_them_out() -> None:
+    without = [each for each in measured() if each["cell"]["runtime"] == "fused" and "phases" not in each]
+    assert keys(without) == older.keys_without_phases()
+
+
 def test_code_without_a_noise_of_each_kernel_is_of_version_1() -> None:
     assert older.keys_without_noise() < older.gate_1_keys()

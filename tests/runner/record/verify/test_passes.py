@@ -1,7 +1,6 @@
 """The timed passes of a record and its table of kernels."""
 
 import random
-import re
 
 import pytest
 
@@ -10,7 +9,6 @@ from runner.record.verify import passes, recompute
 from tests.support import cputime
 from tests.support.derive import typed
 from tests.support.edits import MANY_ROWS, all_of, derived_again, drop, products, put, rows, shorten, times
-from tests.support.fusedrecords import fused_record
 from tests.support.records import cpu_record, example_record
 from tests.support.verify import (
     assert_named,
@@ -345,29 +343,3 @@ def test_a_step_of_one_kernel_is_busy_for_its_whole_span():
 def test_busy_steps_of_many_kernels_are_not_the_spans():
     lines = lines_about(example_record(), busy_as_spans)
     assert "passes.busy.span_ms: the same steps as passes.busy" in lines
-
-
-def test_phases_of_a_step_that_is_one_kernel_are_right() -> None:
-    assert recompute.differences(fused_record()) == []
-
-
-@pytest.mark.parametrize(
-    ("edit", "line"),
-    [
-        (lambda found: found["phases"]["qkv"].pop(), "phases: the phases do not have the same number of steps"),
-        (
-            lambda found: found["phases"].update({name: [9e7] * 8 for name in found["phases"]}),
-            r"phases: a step of [\d.]+ ms would have \d+ clocks in a microsecond",
-        ),
-        (lambda found: found["phases"]["head"].__setitem__(0, -1.0), r"phases\.head"),
-    ],
-)
-def test_phases_that_cannot_be_are_named(edit, line) -> None:
-    found = fused_record()
-    edit(found)
-    assert any(re.search(line, each) for each in recompute.differences(found)), recompute.differences(found)
-
-
-def test_phases_of_a_step_of_many_kernels_are_named() -> None:
-    found = {**example_record(), "phases": fused_record()["phases"]}
-    assert "phases: a step of runtime eager is not one kernel" in recompute.differences(found)

@@ -4,6 +4,7 @@ import pytest
 
 from runner.record.verify import recompute
 from tests.support.edits import all_of, drop, put
+from tests.support.fusedrecords import fused_record
 from tests.support.records import QWEN_7B, cpu_record, example_record, held, packed_record
 from tests.support.verify import (
     WEIGHTS,
@@ -274,3 +275,34 @@ def test_a_session_that_ends_before_it_began_is_named_once():
     found = example_record()
     put("session.finished_ms", 1)(found)
     assert recompute.differences(found) == ["session.finished_ms: before session.started_ms"]
+
+
+HELD = 15_406_365_696
+
+
+def both_peaks(size):
+    return all_of(
+        put("memory.held_bytes.step.allocator", HELD),
+        put("memory.peak_bytes", size),
+        put("memory.steps_peak_bytes", size),
+    )
+
+
+# HELD with the step built, 2**28 B uncounted, and twice the activations of a prefill to 2048: 2048 tokens
+# of 4 * 3584 + 2 * (3584 + 512) + 3 * 18944 values, 2 * 3584 * 2048 values repeated for all heads, a mask of 2048 ** 2,
+# and 152064 logits, of two bytes each: 2 * 363111424 B
+MOST = HELD + 2**28 + 2 * 363_111_424
+
+
+def test_the_peak_of_a_fused_step_may_be_twice_the_estimate_above_what_it_holds():
+    assert lines_about(fused_record(), both_peaks(MOST)) == []
+
+
+def test_a_larger_peak_of_a_fused_step_is_named_at_each_place():
+    places = ("memory.peak_bytes", "memory.steps_peak_bytes")
+    line = f"{MOST + 10**6:g}, more than the built step and its prefill take ({MOST:g})"
+    assert lines_about(fused_record(), both_peaks(MOST + 10**6)) == [f"{place}: {line}" for place in places]
+
+
+def test_the_peak_of_another_step_may_be_of_any_size():
+    assert lines_about(example_record(), put("memory.peak_bytes", 10**11)) == []

@@ -24,10 +24,49 @@ from tests.support.edits import (
 ROOT = Path(__file__).parents[4]
 GRAPH = next((ROOT / "experiments" / "gate").glob("llama-3.1-8b-2048-gptq-fp16-marlin-*.json"))
 FIRST = min((ROOT / "experiments" / "records" / "h100").glob("qwen2.5-7b-2048-bf16-eager-static-*.json"))
+FUSED = {
+    name: min((ROOT / "experiments" / "records" / "h200").glob(f"{name}-bf16-fused-*.json"))
+    for name in ("qwen2.5-7b-2048", "llama-3.1-8b-16384")
+}
 EDITS = {"graph, gate version 2": GRAPH, "eager, gate version 1": FIRST}
 PAGE = (ROOT / "docs" / "verify.md").read_text()
 
 HOUR_MS = 3_600_000
+OPTIONS = "actual.settings.options"
+
+
+def options(old, new):
+    """Each `old` in the options with which the fused kernel was compiled is replaced."""
+    return put(OPTIONS, lambda text: re.sub(old, new, text))
+
+
+def phases(change):
+    """The clocks of each phase, each step changed by a function."""
+    return lambda found: found["phases"].update(
+        {name: [change(value) for value in values] for name, values in found["phases"].items()}
+    )
+
+
+def exchanged(first, second):
+    """Two phases have each other's clocks."""
+    return lambda found: found["phases"].update(
+        {first: found["phases"][second], second: found["phases"][first]},
+    )
+
+
+def without_sources(*kept):
+    """The CUDA sources, but those of these names, are no longer among the files of the code."""
+    return put(
+        "keys.code_files",
+        lambda files: [file for file in files if "/cuda/" not in file or file.rpartition("/")[2] in kept],
+    )
+
+
+def larger_by(size):
+    """Both peaks of the memory are larger."""
+    return all_of(*(put(f"memory.{name}", lambda peak: peak + size) for name in ("peak_bytes", "steps_peak_bytes")))
+
+
 CAUGHT = {
     # the card, against the catalogue
     "half the bandwidth": (put("gpu.bandwidth_gbs", times(0.5)), "gpu.bandwidth_gbs: "),
@@ -199,6 +238,58 @@ OF_VERSION_2 = {
     "a limit left out": (lambda found: found["limits"].pop("drift"), "damaged record: limits.drift is missing"),
 }
 
+OF_FUSED = {
+    # how the kernel was compiled
+    "no facts of the build": (drop("actual.settings"), "actual.settings: missing"),
+    "no options": (drop(OPTIONS), f"{OPTIONS}: missing"),
+    "no registers": (drop("actual.settings.registers"), "actual.settings.registers: missing"),
+    "more registers than a thread has": (put("actual.settings.registers", "256"), "actual.settings.registers: '256'"),
+    "spilled registers": (put("actual.settings.spilled_bytes", "4000"), "actual.settings.spilled_bytes: '4000' is not"),
+    "a hash of other digits": (put("actual.settings.cubin_sha256", "z" * 64), "actual.settings.cubin_sha256: "),
+    "half a hash": (put("actual.settings.cubin_sha256", "0" * 32), "actual.settings.cubin_sha256: "),
+    "a compiler without a version": (put("actual.settings.nvrtc", "new"), "actual.settings.nvrtc: 'new' is not"),
+    "two layers": (options(r"LAYERS=\d+", "LAYERS=2"), f"{OPTIONS}: LAYERS: 2, but the model's is "),
+    "two layers, defined again": (options("$", " --define-macro=LAYERS=2"), f"{OPTIONS}: 'LAYERS' is defined 2 times"),
+    "no bias, or one": (
+        options(r"QKV_BIAS=(\d)", lambda found: f"QKV_BIAS={1 - int(found[1])}"),
+        f"{OPTIONS}: QKV_BIAS: ",
+    ),
+    "no number of layers": (options(r"--define-macro=LAYERS=\d+ ", ""), f"{OPTIONS}: LAYERS: None"),
+    "a number of layers in words": (options(r"LAYERS=\d+", "LAYERS=all"), f"{OPTIONS}: 'LAYERS' has no number"),
+    "copies as older cards make them": (
+        options("$", " --define-macro=CP_ASYNC=1"),
+        f"{OPTIONS}: no session defines 'CP_ASYNC'",
+    ),
+    "an instrumented build": (options("$", " --define-macro=STAMPS=1"), f"{OPTIONS}: no session defines 'STAMPS'"),
+    "compiled for another card": (options("sm_90a", "sm_80"), f"{OPTIONS}: compiled for 'sm_80', but the card is sm_9"),
+    "compiled for no card": (options("-arch=sm_90a ", ""), f"{OPTIONS}: compiled for '', but the card is sm_90"),
+    "no number of blocks": (options(r"--define-macro=BLOCKS=\d+ ", ""), f"{OPTIONS}: without BLOCKS"),
+    "two blocks": (options(r"BLOCKS=\d+", "BLOCKS=2"), f"{OPTIONS}: no layout for this model and card: "),
+    "no sources of the kernel": (without_sources(), "keys.code_files: without fused/cuda/step.cu"),
+    "no headers of the kernel": (without_sources("step.cu"), "keys.code_files: without a header of fused/cuda/step.cu"),
+    "no source but a header": (without_sources("ring.cuh"), "keys.code_files: without fused/cuda/step.cu"),
+    # its phases
+    "no phases": (drop("phases"), "phases: missing"),
+    "one phase less": (drop("phases.head"), "damaged record: phases.head is missing"),
+    "a phase of another name": (put("phases.tail", [1.0] * 8), "damaged record: phases"),
+    "a phase without clocks": (put("phases.out", [0.0] * 8), "phases.out: no clock in a step"),
+    "phases of no steps": (
+        lambda found: found["phases"].update({phase: [] for phase in found["phases"]}),
+        "damaged record: phases.qkv: 0 items",
+    ),
+    "two phases exchanged": (exchanged("gate_up", "down"), "phases.gate_up: "),
+    "two other phases exchanged": (exchanged("gate_up", "attention"), "phases.gate_up: "),
+    "the head exchanged": (exchanged("gate_up", "head"), "phases.gate_up: "),
+    "all phases twice as long": (phases(lambda clocks: 2 * clocks), "phases: a step of "),
+    "all phases half as long": (phases(lambda clocks: clocks / 2), "phases.qkv: "),
+    "one phase a little shorter": (put("phases.exchanges", times(0.9)), "phases.exchanges: "),
+    # the rest
+    "its token not read back": (put("actual.copies_per_step", 0.0), "actual.copies_per_step: 0.0, but a step of fused"),
+    "both peaks 2 GB larger": (larger_by(2 * 10**9), "memory.steps_peak_bytes: "),
+    "the peak 2 GB larger": (put("memory.peak_bytes", lambda peak: peak + 2 * 10**9), "memory.peak_bytes: "),
+    "a smaller peak of the session": (put("memory.peak_bytes", lambda peak: peak - 10**6), "memory.steps_peak_bytes: "),
+}
+
 OF_VERSION_1 = {"a noise of one's own": (put("gate.noise", 0.05), "gate.noise: ")}
 OLDER_CODE = all_of(of_gate_version_1, put("keys.code_key", "e0e330956044"))
 UNSEEN = {
@@ -235,6 +326,23 @@ UNSEEN = {
     "a kernel's name in the profile changed, if it carries no signature": put("kernels.-2.name", "another"),
 }
 
+UNSEEN_OF_FUSED = {
+    "another hash for the compiled kernel, or another number of registers": all_of(
+        put("actual.settings.cubin_sha256", "0" * 64), put("actual.settings.registers", "255")
+    ),
+    "constants of the ring changed, or other words among the options": all_of(
+        options(r"SLOTS=\d+", "SLOTS=8"), options("$", " --use_fast_math")
+    ),
+    "phases exchanged that do not become faster than their bytes": exchanged("attention", "exchanges"),
+    "clocks of a phase changed by whole clocks of all blocks, within the card's clock": phases(
+        lambda clocks: clocks + 1
+    ),
+    "a header of the kernel's left out of the files of older code": put(
+        "keys.code_files", lambda files: [file for file in files if not file.endswith("/ring.cuh")]
+    ),
+    "peak memory of a fused step changed within twice a prefill's estimate": larger_by(10**7),
+}
+
 
 def read(path):
     return json.loads(path.read_text())
@@ -258,6 +366,26 @@ def test_an_edit_of_a_newer_session_is_named(name):
     edit(found)
     said = recompute.differences(derived_again(found))
     assert any(one.startswith(line) for one in said), said
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("path", FUSED.values(), ids=FUSED)
+@pytest.mark.parametrize("name", OF_FUSED)
+def test_an_edit_of_a_fused_session_is_named(path, name):
+    edit, line = OF_FUSED[name]
+    found = read(path)
+    edit(found)
+    said = recompute.differences(derived_again(found))
+    assert any(one.startswith(line) for one in said), said
+
+
+@pytest.mark.parametrize("path", FUSED.values(), ids=FUSED)
+@pytest.mark.parametrize("name", UNSEEN_OF_FUSED)
+def test_an_edit_of_a_fused_session_that_cannot_be_seen_is_listed(path, name):
+    found = read(path)
+    UNSEEN_OF_FUSED[name](found)
+    assert recompute.differences(derived_again(found)) == []
+    assert f"| {name} |" in PAGE
 
 
 @pytest.mark.parametrize("name", OF_VERSION_1)
@@ -289,4 +417,4 @@ def test_a_session_that_is_presented_as_one_of_older_code_is_listed():
 def test_the_page_lists_no_other_edits():
     section = PAGE.partition("## Undetectable edits of a record")[2].split("\n## ")[0]
     listed = re.findall(r"^\| (?!edit |---)([^|]+) \|", section, re.M)
-    assert set(listed) == {*UNSEEN, "a session presented as one of older code, with that code's key"}
+    assert set(listed) == {*UNSEEN, *UNSEEN_OF_FUSED, "a session presented as one of older code, with that code's key"}
