@@ -34,7 +34,13 @@ def test_no_thread_has_another_number_of_registers(registers) -> None:
     assert line == f"actual.settings.registers: {registers!r} is not a number of registers that a thread can have"
 
 
-@pytest.mark.parametrize("name", kernelbuild.FACTS)
+def test_the_hash_of_the_compilers_library_may_be_missing_in_older_records_but_has_its_form() -> None:
+    assert "nvrtc_sha256" not in right(fused_record)["actual"]["settings"]
+    (line,) = lines_about(right(fused_record), put("actual.settings.nvrtc_sha256", "13.0"))
+    assert line == "actual.settings.nvrtc_sha256: '13.0' is not 64 hexadecimal digits"
+
+
+@pytest.mark.parametrize("name", sorted(kernelbuild.FACTS.keys() - kernelbuild.NEWER))
 def test_each_fact_is_needed(name) -> None:
     assert f"actual.settings.{name}: missing" in lines_about(right(fused_record), drop(f"actual.settings.{name}"))
 
