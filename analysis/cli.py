@@ -163,7 +163,7 @@ def _errors_as_notes(what: str) -> Iterator[None]:
         click.echo(f"note: {what}: {failures.as_failure(error)}", err=True)
 
 
-@main.command(params=[commands.TERMINAL_FORMAT])
+@main.command(params=[FORMAT])
 @click.argument("folder", type=folder)
 @click.option("--commit", is_flag=True, help="also log the summary in the A/B's MLflow run")
 @click.option("--run", "run_id", default=None, help="only the A/B measured under this MLflow run; the run is closed")

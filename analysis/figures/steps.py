@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.lines import Line2D
 
-from analysis import protocoltitles
+from analysis import form, protocoltitles
 from analysis.figures import labels, style
 from analysis.figures.style import Drawn
 from analysis.percent import percent
@@ -47,7 +47,7 @@ def draw(table: Sequence[FloorRow]) -> Drawn | None:
         return None
     chosen = style.spread(panels, PANELS)
     bars = [sorted(panel, key=lambda row: row.step_wall_ms or 0.0)[:BARS] for panel in chosen]
-    letters = letters_of([row for panel in bars for row in panel])
+    letters = form.letters(row.flags for panel in bars for row in panel)
     note = _note(letters)
     sizes = [len(panel) for panel in bars]
     figure = style.canvas(0.4 + 0.7 * len(bars) + 0.2 * sum(sizes) + 0.15 * len(note))
@@ -71,12 +71,6 @@ def _panels(rows: Sequence[FloorRow]) -> list[list[FloorRow]]:
         places[row.gpu][(row.model, row.ctx)].append(row)
     largest = [max(places[gpu].values(), key=len) for gpu in sorted(places)]
     return [panel for panel in largest if len(panel) > 1]
-
-
-def letters_of(rows: Sequence[FloorRow]) -> dict[str, str]:
-    """Returns a letter for each flag of the rows, in the order of the flags."""
-    flags = sorted({flag for row in rows for flag in row.flags})
-    return {flag: chr(ord("a") + place) for place, flag in enumerate(flags)}
 
 
 def _draw_panel(axes: Axes, rows: Sequence[FloorRow], letters: Mapping[str, str]) -> None:

@@ -103,11 +103,6 @@ def sentences(table: Sequence[AnyRow]) -> list[str]:
     return [*missing, *map(paper.byte_accounting, figures)]
 
 
-def lines(table: Sequence[AnyRow]) -> list[str]:
-    """Returns the lines below the Markdown tables: the sentences, and the sessions of each origin."""
-    return [f"- {text}" for text in (*sentences(table), *_trace.session_lines(measured(table)))]
-
-
 def _intro(_table: Sequence[AnyRow]) -> str:
     return (
         "A claim holds if all its tests were measured and passed, and in part if some were. A test is passed if its "
@@ -130,7 +125,7 @@ TABLE = Table(
     parts=_parts,
     excerpts={EVIDENCE: "only the tests that were measured"},
     sentences=sentences,
-    lines=lines,
+    traces=lambda table: _trace.session_lines(measured(table)),
     summary="Missing sessions, and the accounting of bytes",
     has_codes=False,
 )

@@ -145,11 +145,6 @@ def sentences(table: Sequence[AnyRow]) -> list[str]:
     return [*causes, *conditions, *map(_launch_sentence, of_kind(LaunchRow, table))]
 
 
-def lines(table: Sequence[AnyRow]) -> list[str]:
-    """Returns the lines below the Markdown tables: the sentences, and the sessions of each origin."""
-    return [f"- {text}" for text in (*sentences(table), *_trace.session_lines(table))]
-
-
 def _cause_sentence(row: SplitRow) -> str:
     place = f"{row.gpu} {row.model} {row.ctx} {row.runtime}, {row.cache} cache"
     return f"{place}, against the paper's {row.paper_source}: {row.cause}: {row.reason}"
@@ -199,7 +194,7 @@ TABLE = Table(
         LAUNCHES: "only the lines of steps against launches",
     },
     sentences=sentences,
-    lines=lines,
+    traces=_trace.session_lines,
     summary="What the records show about each difference",
     has_codes=False,
 )

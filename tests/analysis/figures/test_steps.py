@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from analysis import protocoltitles
+from analysis import form, protocoltitles
 from analysis.figures import steps
 from tests.support import drawings
 
@@ -42,7 +42,7 @@ def test_each_bar_is_a_row_with_the_tick_at_its_own_floor_and_the_shortest_on_to
 def test_beside_a_bar_stands_the_percent_of_its_floor_and_its_flags(floor_rows):
     # floor 3 ms of a step of 12 ms: 25 %
     row = replace(floor_rows[0], floor_ms=3.0, step_wall_ms=12.0, flags=["throttled", "drifting"])
-    letters = steps.letters_of([row, replace(row, flags=["host-busy"])])
+    letters = form.letters(each.flags for each in (row, replace(row, flags=["host-busy"])))
     assert letters == {"drifting": "a", "host-busy": "b", "throttled": "c"}
     assert steps.bar_text(row, letters) == "12.0 ms, 25 % (ac)"
     assert steps.bar_text(replace(row, flags=[]), letters) == "12.0 ms, 25 %"
