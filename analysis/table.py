@@ -71,8 +71,9 @@ class Part:
 
     `name` is its anchor in a report, `caption` describes the rows. The columns before the one with the key `count` name
     a row. A page shows the columns with the keys `first` at first and the others on demand; without `first`, these are
-    the first ten. A terminal shows only those, and the naming ones with the keys `named`. A narrow one does without the
-    values with the keys `expendable`, the first to go first; without `expendable`, the last in `first` goes first.
+    the first ten. A terminal shows only those, and the naming ones with the keys `named`;
+    the fields `telling` tell a row's name from those of rows like it. A narrow one does without
+    those with the keys `expendable`, the first to go first; without `expendable`, the last value in `first` goes first.
     `below` maps the key of a column that is shown at first to those of columns on demand that few rows have a value
     for: until they are shown, their values are below its own. The columns with the keys `linked` link to the row's
     origin. Columns with the keys `by_number` contain text that is sorted by its leading number. `filters` maps each
@@ -87,6 +88,7 @@ class Part:
     count: str = "sessions"
     first: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
+    telling: tuple[str, ...] = ()
     expendable: tuple[str, ...] = ()
     below: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     linked: tuple[str, ...] = ("sessions", "step_wall_ms")

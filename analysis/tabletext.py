@@ -12,8 +12,11 @@ from analysis.table import Part, Table
 from analysis.terminaltable import CONFIGURATION, Texts, lines, more, names, texts, wrapped
 from runner.layout import WIDTH
 
-CONFIGURED = CELL.keys() - {"gpu", "model", "ctx"}
+PLACE = ("gpu", "model", "ctx")
+CONFIGURED = CELL.keys() - PLACE
 """Fields of a cell that are words of its configuration."""
+CELL_WORDS = "cell"
+"""Title of the words that tell a cell from others, where no configuration is named."""
 FLAGS = "flags"
 MARKS = (FLAGS, "marks")
 """Keys of columns with a row's flags."""
@@ -39,41 +42,59 @@ def _lines(part: Part, width: int) -> Iterator[str]:
     if not part.rows:
         yield from wrapped([part.nothing or f"{part.caption}: none"], width)
         return
-    marks = [_marks(part, row) for row in part.rows]
-    letter_by_mark = letters(marks)
-    flags = Texts(FLAGS, ["".join(letter_by_mark[mark] for mark in sorted(row)) for row in marks])
-    values = [column for column in _shown(part, part.layout.others) if column.key not in MARKS]
-    columns = (*_naming(part), *(_with_unit(column, part.rows) for column in values), flags)
-    yield from (*wrapped([f"{part.caption}:"], width), "", *lines(columns, _expendable(part, values), width))
-    if letter_by_mark:
+    common = ", ".join(f"{column.title} {column.text(part.rows[0])}" for column in _common(part))
+    yield from wrapped([f"{part.caption}{f' ({common})' if common else ''}:"], width)
+    yield from ("", *lines([*columns(part)], expendable(part), width))
+    if letter_by_mark := letters(_marks(part)):
         meanings = ", ".join(f"{letter} {mark}" for mark, letter in letter_by_mark.items())
         yield from ("", *wrapped([f"{FLAGS}: {meanings} (docs/flags.md)"], width))
+
+
+def columns(part: Part) -> Iterator[Texts]:
+    """Yields the columns of a part that a terminal shows: those that identify a row, its values, and its flags."""
+    common = _common(part)
+    yield from (texts(column, part.rows, wraps=True) for column in _own(part) if column not in common)
+    yield _configurations(part)
+    yield from (replace(texts(column, part.rows, wraps=True), title=_title(column)) for column in _values(part))
+    marks = _marks(part)
+    letter_by_mark = letters(marks)
+    yield Texts(FLAGS, ["".join(letter_by_mark[mark] for mark in sorted(row)) for row in marks])
+
+
+def expendable(part: Part) -> list[str]:
+    """Returns the titles of the columns that a narrow terminal does without, the first to go first."""
+    values = _values(part)
+    titles = {column.key: column.title for column in _own(part)} | {column.key: _title(column) for column in values}
+    keys = part.expendable or [column.key for column in reversed(values[1:])]
+    return [titles[key] for key in keys if key in titles]
 
 
 def _shown(part: Part, columns: Iterable[Column]) -> list[Column]:
     return [column for column in columns if column.key in part.layout.first or column.key in part.named]
 
 
-def _naming(part: Part) -> Iterator[Texts]:
-    """Yields the columns that identify a row. The words of its configuration, and those that tell it from a row like
-    it, are one column."""
-    shown = _shown(part, part.layout.naming)
-    own = [column for column in shown if column.key not in CONFIGURED]
-    named = [column.key for column in shown if column.key in CONFIGURED]
-    others = [column.key for column in part.layout.naming if column not in shown]
-    yield from (texts(column, part.rows, wraps=True) for column in own)
-    yield Texts(CONFIGURATION, names(part.rows, [column.key for column in own], named, others), wraps=True)
+def _own(part: Part) -> list[Column]:
+    """Returns the naming columns that are no words of a configuration."""
+    return [column for column in _shown(part, part.layout.naming) if column.key not in CONFIGURED]
 
 
-def _expendable(part: Part, values: Sequence[Column]) -> list[str]:
-    """Returns the titles of the columns that a narrow terminal does without, the first to go first."""
-    by_key = {column.key: column for column in values}
-    keys = part.expendable or [*reversed(by_key)][:-1]
-    return [_title(by_key[key]) for key in keys if key in by_key]
+def _common(part: Part) -> list[Column]:
+    """Returns the columns of the place that several rows have in common."""
+    places = [column for column in _own(part) if column.key in PLACE and len(part.rows) > 1]
+    return [column for column in places if len({column.text(row) for row in part.rows}) == 1]
 
 
-def _with_unit(column: Column, rows: Sequence[Row]) -> Texts:
-    return replace(texts(column, rows, wraps=True), title=_title(column))
+def _configurations(part: Part) -> Texts:
+    """Returns the column of the other naming words, and of those that tell a row from others like it."""
+    shown, own = _shown(part, part.layout.naming), _own(part)
+    named = [column.key for column in shown if column not in own]
+    others = [*part.telling, *(column.key for column in part.layout.naming if column not in shown)]
+    found = names(part.rows, [column.key for column in own], named, others)
+    return Texts(CONFIGURATION if named else CELL_WORDS, found, wraps=True)
+
+
+def _values(part: Part) -> list[Column]:
+    return [column for column in _shown(part, part.layout.others) if column.key not in MARKS]
 
 
 def _title(column: Column) -> str:
@@ -82,8 +103,7 @@ def _title(column: Column) -> str:
     return column.title if has_unit else f"{column.title} {column.unit}"
 
 
-def _marks(part: Part, row: Row) -> Sequence[str]:
-    """Returns the row's flags, and further marks if its part has any."""
-    key = next((column.key for column in part.columns if column.key in MARKS), None)
-    found = None if key is None else row.value(key)
-    return found if isinstance(found, list) else ()
+def _marks(part: Part) -> list[Sequence[str]]:
+    """Returns the flags of each row, with its further marks if the part has any."""
+    keys = [column.key for column in part.columns if column.key in MARKS]
+    return [[mark for key in keys if isinstance(found := row.value(key), list) for mark in found] for row in part.rows]

@@ -7,15 +7,20 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from analysis.form import NOTHING, WORDS, Column, name, unrepeated
+from analysis import protocoltitles
+from analysis.cellcolumns import CELL
+from analysis.form import NOTHING, WORDS, Column, unrepeated
 from analysis.row import Row
 from runner.layout import GAP, WIDTH
 
 CONFIGURATION = "configuration"
 """Title of the column of `names`."""
+PROTOCOL = "protocol"
+FIELDS = [*CELL]
+"""Fields of a cell in the order of their words in a name."""
 ITEM = "- "
-PROSE = 24
-"""Width that a column of words has at least before others are left out."""
+PROSE, NUMBERS = 22, 16
+"""Width that a column of words, or of numbers with words, has at least before others are left out."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +47,16 @@ class Texts:
     @property
     def least(self) -> int:
         """Returns the width below which a word, or a number, would be broken."""
-        words = [word for cell in (self.cells if not self.is_number else (self.title,)) for word in cell.split()]
-        return max(map(len, (*words, *(self.texts if self.is_number else ()))))
+        if self.is_number and not self.wraps:
+            return self.width
+        return max(len(word) for cell in self.cells for word in cell.split())
 
     @property
     def wanted(self) -> int:
         """Returns the width that the column needs beside others."""
         if not self.wraps:
             return self.width
-        return self.least if self.is_number else max(self.least, min(self.width, PROSE))
+        return max(self.least, min(max(map(len, self.texts)), NUMBERS if self.is_number else PROSE))
 
     @property
     def has_value(self) -> bool:
@@ -69,14 +75,16 @@ def lines(columns: Sequence[Texts], expendable: Collection[str], width: int = WI
     `expendable` are titles of columns that a narrow terminal does without, the first to go first. Where the others do
     not fit either, words are continued below.
     """
-    shown = _fitting([column for column in columns if column.has_value], expendable, width)
+    shown = fitting(columns, expendable, width)
     widths = _widths(shown, width)
     head, *rows = zip(*(column.cells for column in shown), strict=True)
     above = _line(shown, widths, head, at_bottom=True)
     return [*above, *(line for row in rows for line in _line(shown, widths, row))]
 
 
-def _fitting(columns: Sequence[Texts], expendable: Collection[str], width: int) -> Sequence[Texts]:
+def fitting(columns: Sequence[Texts], expendable: Collection[str], width: int = WIDTH) -> Sequence[Texts]:
+    """Returns the columns that have a value, without expendable ones as far as the others would not fit."""
+    columns = [column for column in columns if column.has_value]
     for title in expendable:
         if _total(column.wanted for column in columns) <= width:
             break
@@ -135,13 +143,31 @@ def more(what: str = "") -> str:
 def names(rows: Sequence[Row], place: Sequence[str], named: Sequence[str], candidates: Sequence[str]) -> list[str]:
     """Returns each row's name: its `named` fields, and the candidates that tell it from others of its name and place.
 
-    Each word is there once, as a kernel and its runtime may have one.
+    Each word is there once, as a kernel and its runtime may have one. Protocols have short names if these tell rows
+    apart.
     """
+    places = [tuple(row.value(field) for field in (*place, *named)) for row in rows]
     alike = defaultdict(list)
-    for index, row in enumerate(rows):
-        alike[tuple(row.value(field) for field in (*place, *named))].append(index)
+    for index, key in enumerate(places):
+        alike[key].append(index)
     more = {index: fields for group in alike.values() for index, fields in _telling(rows, group, candidates)}
-    return [unrepeated(name(row, (*named, *more[index]))) for index, row in enumerate(rows)]
+    fields = [sorted((*named, *more[index]), key=_order) for index in range(len(rows))]
+    short, full = (
+        [_name(row, of, is_short) for row, of in zip(rows, fields, strict=True)] for is_short in (True, False)
+    )
+    tells_apart = len({*zip(places, short, strict=True)}) == len({*zip(places, full, strict=True)})
+    return short if tells_apart else full
+
+
+def _order(field: str) -> int:
+    return FIELDS.index(field) if field in FIELDS else len(FIELDS)
+
+
+def _name(row: Row, fields: Sequence[str], is_short: bool) -> str:
+    values = {field: row.value(field) for field in fields}
+    if is_short and values.get(PROTOCOL):
+        values[PROTOCOL] = protocoltitles.short(str(values[PROTOCOL]))
+    return unrepeated(" ".join(str(value) for value in values.values() if value not in (None, "")))
 
 
 def _telling(

@@ -88,6 +88,7 @@ def _parts(table: Sequence[AnyRow]) -> Iterator[Part]:
         EVIDENCE_COLUMNS,
         count="paper",
         first=("claim", "test", "gpu", "model", "ctx", "setting", "condition", "ours", "outcome"),
+        expendable=("claim", "condition"),
         linked=("ours",),
     )
 

@@ -96,6 +96,7 @@ def _parts(table: Sequence[AnyRow]) -> Iterator[Part]:
         CONTRAST_COLUMNS,
         count="part",
         first=("gpu", "model", "ctx", "field", "first", "second", "part", "step_ms", "kernels_ms", "outside_ms"),
+        expendable=("part", "outside_ms", "kernels_ms"),
         linked=("step_ms",),
     )
     yield Part(
