@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from analysis.cellcolumns import CELL
 from analysis.form import Column, letters
-from analysis.row import Row
-from analysis.table import Part, Table
+from analysis.table import Part, R, Table
 from analysis.terminaltable import CONFIGURATION, Texts, lines, more, names, texts, wrapped
 from runner.layout import WIDTH
 
@@ -23,14 +22,15 @@ MARKS = (FLAGS, "marks")
 SESSIONS = "the sessions of each row"
 
 
-def text(table: Table[Row], rows: Sequence[Row], width: int = WIDTH) -> str:
+def text(table: Table[R], rows: Sequence[R], width: int = WIDTH) -> str:
     """Returns the parts that have rows, the remark and the sentences, and where the other columns are."""
     first, *others = table.grids(rows)
     parts = [line for part in (first, *(part for part in others if part.rows)) for line in (*_lines(part, width), "")]
     remark = table.remark(rows)
     paragraphs = [*([remark] if remark else []), *table.lines_below(rows)]
     below = [*wrapped(paragraphs, width), ""] if paragraphs else []
-    return "\n".join([*parts, *below, more("" if table.traces is None else SESSIONS)]) + "\n"
+    last = more("" if table.traces is None else SESSIONS)
+    return "\n".join([*parts, *below, *wrapped([last], width)]) + "\n"
 
 
 def part_text(part: Part, width: int = WIDTH) -> str:
@@ -105,5 +105,5 @@ def _title(column: Column) -> str:
 
 def _marks(part: Part) -> list[Sequence[str]]:
     """Returns the flags of each row, with its further marks if the part has any."""
-    keys = [column.key for column in part.columns if column.key in MARKS]
-    return [[mark for key in keys if isinstance(found := row.value(key), list) for mark in found] for row in part.rows]
+    key = next((column.key for column in part.columns if column.key in MARKS), FLAGS)
+    return [getattr(row, key, None) or [] for row in part.rows]

@@ -72,7 +72,7 @@ def texts(column: Column, rows: Sequence[Row], wraps: bool = False) -> Texts:
 def lines(columns: Sequence[Texts], expendable: Collection[str], width: int = WIDTH) -> list[str]:
     """Returns the columns that have a value and fit into the width, under their titles.
 
-    `expendable` are titles of columns that a narrow terminal does without, the first to go first. Where the others do
+    `expendable` are titles of columns that a narrow terminal does without, the first to go first. If the others do
     not fit either, words are continued below.
     """
     shown = fitting(columns, expendable, width)
