@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
-from analysis import form, outputs, prices, registry, tabletext
+from analysis import form, outputs, pagetext, prices, registry, tabletext
 from analysis.prices import Prices
 from analysis.reading import Reading
 from analysis.row import Row
@@ -25,6 +25,7 @@ from runner.errors import BadRecord, BadValue
 from runner.program import Program, version_option
 
 Rows = Sequence[Row]
+Value = TypeVar("Value")
 
 FORMATS = ("md", "csv", "json")
 TEXT = "text"
@@ -47,13 +48,15 @@ SELECTION = (
 )
 """Options that select the source and its sessions."""
 FIGURE_FILE = click.Option(["--figure"], type=file, help="also draw the table's first figure as an SVG file")
-FORMAT = click.Option(
-    ["--format", "form_"],
-    type=click.Choice((AUTO, TEXT, *FORMATS)),
-    default=AUTO,
-    help="[default: text at a terminal, or else md]",
-)
-"""The format of a command: `chosen_form`."""
+
+
+def _format(*forms: str) -> click.Option:
+    help_ = "[default: text at a terminal, or else md]"
+    return click.Option(["--format", "form_"], type=click.Choice((AUTO, TEXT, *forms)), default=AUTO, help=help_)
+
+
+FORMAT, PAGE_FORMAT = _format(*FORMATS), _format("md", "json")
+"""The formats of a command that prints rows, and of one that prints a page: `chosen_form`."""
 
 PRICE = click.Option(
     ["--price"],
@@ -135,6 +138,13 @@ def text(rows: Rows, markdown: Callable[[], str], form_: str) -> str:
     if form_ == "md":
         return markdown()
     return form.csv_text(rows) if form_ == "csv" else form.json_text(rows)
+
+
+def print_page(value: Value, markdown: Callable[[Value], str], form_: str) -> None:
+    """Prints the result of a simulation in one of the forms of `PAGE_FORMAT`."""
+    chosen = chosen_form(form_)
+    page = form.json_text(value) if chosen == "json" else markdown(value)
+    click.echo(pagetext.text(page, layout.width()) if chosen == TEXT else page, nl=False)
 
 
 def print_omissions(notes: Sequence[str], left_out: Sequence[str]) -> None:
