@@ -177,7 +177,15 @@ def _lines(table: Sequence[GroupRow]) -> list[str]:
 
 def _parts(table: Sequence[GroupRow]) -> Iterator[Part]:
     valid = budgets(table)
-    yield Part("budget", "Terms of each step in ms", valid, columns(valid), first=FIRST, expendable=EXPENDABLE)
+    yield Part(
+        "budget",
+        "Terms of each step in ms",
+        valid,
+        columns(valid),
+        first=FIRST,
+        named=("quant",),
+        expendable=EXPENDABLE,
+    )
 
 
 def _draw(table: Sequence[GroupRow], _reading: Reading) -> Drawn | None:
