@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from analysis import commands, form
+from analysis import commands
 from analysis.choose.choosecommand import choose
 from analysis.commands import FORMAT, SELECTION, Commands, folder
 from analysis.prediction.predicting import predict
@@ -163,7 +163,7 @@ def _errors_as_notes(what: str) -> Iterator[None]:
         click.echo(f"note: {what}: {failures.as_failure(error)}", err=True)
 
 
-@main.command(params=[commands.TERMINAL_FORMAT])
+@main.command(params=[FORMAT])
 @click.argument("folder", type=folder)
 @click.option("--commit", is_flag=True, help="also log the summary in the A/B's MLflow run")
 @click.option("--run", "run_id", default=None, help="only the A/B measured under this MLflow run; the run is closed")
@@ -188,9 +188,8 @@ def ab(folder: Path, form_: str, commit: bool, run_id: str | None) -> None:
         commands.print_omissions((), rejected)
 
 
-@main.command()
+@main.command(params=[commands.PAGE_FORMAT])
 @click.option("--records", type=folder, default=RECORDS, show_default=True)
-@click.option("--format", "form_", type=click.Choice(["md", "json"]), default="md", show_default=True)
 def coverage(records: Path, form_: str) -> None:
     """Simulates A/Bs with the noise of the records' sessions; prints coverage of the interval and verdicts."""
     from analysis import groups
@@ -200,15 +199,13 @@ def coverage(records: Path, form_: str) -> None:
 
     frame = Folder(records).frame([groups.WALL])
     report = simulated.report(noise.session_groups(frame))
-    click.echo(form.json_text(report) if form_ == "json" else simulated.markdown(report), nl=False)
+    commands.print_page(report, simulated.markdown, form_)
     commands.print_omissions(frame.notes, frame.left_out)
 
 
-@main.command()
-@click.option("--format", "form_", type=click.Choice(["md", "json"]), default="md", show_default=True)
+@main.command(params=[commands.PAGE_FORMAT])
 def tail_coverage(form_: str) -> None:
     """Simulates sessions with known tails; prints coverage of the bound on the probability of a missed deadline."""
     from analysis.statistics import tailcoverage
 
-    report = tailcoverage.report()
-    click.echo(form.json_text(report) if form_ == "json" else tailcoverage.markdown(report), nl=False)
+    commands.print_page(tailcoverage.report(), tailcoverage.markdown, form_)

@@ -6,24 +6,26 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
-from analysis import form, outputs, prices, registry
+from analysis import form, outputs, pagetext, prices, registry, tabletext
 from analysis.prices import Prices
 from analysis.reading import Reading
 from analysis.row import Row
 from analysis.sources.selection import Selection
 from analysis.table import Table
-from runner import terminal
+from runner import layout, terminal
 from runner.cell.vocabulary import AUTO
 from runner.counts import listed
 from runner.errors import BadRecord, BadValue
 from runner.program import Program, version_option
 
 Rows = Sequence[Row]
+Value = TypeVar("Value")
 
 FORMATS = ("md", "csv", "json")
 TEXT = "text"
@@ -46,14 +48,15 @@ SELECTION = (
 )
 """Options that select the source and its sessions."""
 FIGURE_FILE = click.Option(["--figure"], type=file, help="also draw the table's first figure as an SVG file")
-FORMAT = click.Option(["--format", "form_"], type=click.Choice(FORMATS), default="md", show_default=True)
-TERMINAL_FORMAT = click.Option(
-    ["--format", "form_"],
-    type=click.Choice((AUTO, TEXT, *FORMATS)),
-    default=AUTO,
-    help="[default: text at a terminal, or else md]",
-)
-"""The format of a command that also has a form for a terminal: `chosen_form`."""
+
+
+def _format(*forms: str) -> click.Option:
+    help_ = "[default: text at a terminal, or else md]"
+    return click.Option(["--format", "form_"], type=click.Choice((AUTO, TEXT, *forms)), default=AUTO, help=help_)
+
+
+FORMAT, PAGE_FORMAT = _format(*FORMATS), _format("md", "json")
+"""The formats of a command that prints rows, and of one that prints a page: `chosen_form`."""
 
 PRICE = click.Option(
     ["--price"],
@@ -119,10 +122,15 @@ def selection(options: dict[str, Any]) -> Selection:
 
 
 def chosen_form(form_: str) -> str:
-    """Returns the format that was asked for, of `TERMINAL_FORMAT`."""
+    """Returns the format that was asked for, of `FORMAT`."""
     if form_ != AUTO:
         return form_
     return TEXT if sys.stdout.isatty() else "md"
+
+
+def kept_form(form_: str) -> str:
+    """Returns the format in which a run of MLflow keeps a result that is printed in this one."""
+    return "md" if form_ == TEXT else form_
 
 
 def text(rows: Rows, markdown: Callable[[], str], form_: str) -> str:
@@ -130,6 +138,13 @@ def text(rows: Rows, markdown: Callable[[], str], form_: str) -> str:
     if form_ == "md":
         return markdown()
     return form.csv_text(rows) if form_ == "csv" else form.json_text(rows)
+
+
+def print_page(value: Value, markdown: Callable[[Value], str], form_: str) -> None:
+    """Prints the result of a simulation in one of the forms of `PAGE_FORMAT`."""
+    chosen = chosen_form(form_)
+    page = form.json_text(value) if chosen == "json" else markdown(value)
+    click.echo(pagetext.text(page, layout.width()) if chosen == TEXT else page, nl=False)
 
 
 def print_omissions(notes: Sequence[str], left_out: Sequence[str]) -> None:
@@ -182,27 +197,30 @@ def make(
     if figure is not None:
         check_figure(figure)
     result = read(table, selection, every_code, own_prices)
-    rows, markdown = _excerpt(table, name, result.rows)
-    content = text(rows, markdown, form_)
-    click.echo(content, nl=False)
+    forms = partial(_form, table, name, result.rows)
+    chosen = chosen_form(form_)
+    click.echo(forms(chosen), nl=False)
     if figure is not None:
         draw(table, result.rows, result.reading, figure)
     if run_id is not None:
         from analysis import publish
 
-        publish.commit_table(name, markdown(), {f"{name}.{form_}": content}, run_id)
+        kept = kept_form(chosen)
+        publish.commit_table(name, forms("md"), {f"{name}.{kept}": forms(kept)}, run_id)
     notes = result.reading.frame.notes
     if table.tells_missing and selection.description:
         notes = (*notes, f"only sessions of {selection.description} were read: others may be recorded, too")
     print_omissions(notes, result.left_out)
 
 
-def _excerpt(table: Table[Row], name: str, rows: Rows) -> tuple[Rows, Callable[[], str]]:
-    """Returns the rows of a table or of one of its excerpts, and a function that renders them as Markdown."""
+def _form(table: Table[Row], name: str, rows: Rows, form_: str) -> str:
+    """Returns the rows of a table, or of the excerpt with that name, in one of its forms."""
     if name == table.name:
-        return rows, lambda: table.markdown(rows)
+        if form_ == TEXT:
+            return tabletext.text(table, rows, layout.width())
+        return text(rows, lambda: table.markdown(rows), form_)
     part = table.part(name, rows)
-    return part.rows, part.markdown
+    return tabletext.part_text(part, layout.width()) if form_ == TEXT else text(part.rows, part.markdown, form_)
 
 
 def check_figure(path: Path) -> None:

@@ -93,6 +93,11 @@ def _three_digits(value: float) -> str:
     return format(value, ".3g" if value < 999.5 else ".0f")  # which has no exponent
 
 
+def letters(marks: Iterable[Iterable[str]]) -> dict[str, str]:
+    """Returns a letter for each mark of some rows, in the order of the marks."""
+    return {mark: chr(ord("a") + place) for place, mark in enumerate(sorted({mark for row in marks for mark in row}))}
+
+
 def titles(rows: Sequence[Row], named: Sequence[str], candidates: Sequence[str]) -> list[str]:
     """Returns a name for each row: its named fields, and the candidates that distinguish rows."""
     fields = [*named, *distinguishing(rows, named, candidates)]

@@ -29,6 +29,12 @@ def is_tail(title: str) -> bool:
     return name in TAILS or "x" in steps
 
 
+def short(title: str) -> str:
+    """Returns the title without the steps that its name implies; empty for the default protocol."""
+    name = title.rsplit("-", 2)[0]
+    return "" if title == USUAL else name if name in protocol.NAMED else title
+
+
 def comparable(rows: Sequence[R]) -> list[R]:
     """Returns the rows of the default protocol, and those of others only for cells that have none of it.
 

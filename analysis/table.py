@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from analysis.form import Column, markdown_table
+from analysis.form import WORDS, Column, markdown_table, shown_columns
 from analysis.question import Question
 from analysis.reading import Reading
 from analysis.row import Row
@@ -19,6 +19,8 @@ RowsByTable = Mapping[str, Sequence[Row]]
 """Rows by name of the table."""
 FILTERS: Mapping[str, tuple[str, ...]] = {name: (name,) for name in ("gpu", "model", "quant", "runtime")}
 """The filters of a page, with the keys of their values in a row."""
+SHOWN = 10
+"""Most columns that a page shows at first."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +39,46 @@ class Typed:
 
 
 @dataclass(frozen=True)
+class Layout:
+    """The columns of a part by weight: `naming` columns, then the others. `first` has the keys of those that are shown
+    at first."""
+
+    naming: tuple[Column, ...]
+    others: tuple[Column, ...]
+    first: frozenset[str]
+
+    @property
+    def unseen(self) -> list[Column]:
+        """Returns the naming columns that are shown on demand."""
+        return [column for column in self.naming if column.key not in self.first]
+
+    @property
+    def detailed(self) -> Column | None:
+        """Returns the column whose cells have the values of `unseen` as a detail: the last naming text at first."""
+        seen = [column for column in self.naming if column.key in self.first and column.form == WORDS]
+        return seen[-1] if seen else None
+
+
+def _by_weight(columns: Sequence[Column], first: Sequence[str]) -> tuple[Column, ...]:
+    """Returns the columns with the keys `first` in that order, then the others."""
+    order = {key: place for place, key in enumerate(first)}
+    return tuple(sorted(columns, key=lambda column: order.get(column.key, len(order))))
+
+
+@dataclass(frozen=True)
 class Part:
     """One grid of a table: rows and the columns that show them.
 
     `name` is its anchor in a report, `caption` describes the rows. The columns before the one with the key `count` name
     a row. A page shows the columns with the keys `first` at first and the others on demand; without `first`, these are
-    the first ten. `below` maps the key of a column that is shown at first to those of columns on demand that few rows
-    have a value for: until they are shown, their values are below its own. The columns with the keys `linked` link to
-    the row's origin. Columns with the keys `by_number`
-    contain text that is sorted by its leading number. `filters` maps each filter of a page to the keys of its values in
-    a row. The page shows `nothing` if there are no rows. A number may be `typed` above the grid.
+    the first ten. A terminal shows only those, and the naming ones with the keys `named`;
+    the fields `telling` tell a row's name from those of rows like it. A narrow one does without
+    those with the keys `expendable`, the first to go first; without `expendable`, the last value in `first` goes first.
+    `below` maps the key of a column that is shown at first to those of columns on demand that few rows have a value
+    for: until they are shown, their values are below its own. The columns with the keys `linked` link to the row's
+    origin. Columns with the keys `by_number` contain text that is sorted by its leading number. `filters` maps each
+    filter of a page to the keys of its values in a row. The page shows `nothing` if there are no rows. A number may be
+    `typed` above the grid.
     """
 
     name: str
@@ -55,12 +87,23 @@ class Part:
     columns: Sequence[Column]
     count: str = "sessions"
     first: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
+    telling: tuple[str, ...] = ()
+    expendable: tuple[str, ...] = ()
     below: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     linked: tuple[str, ...] = ("sessions", "step_wall_ms")
     by_number: tuple[str, ...] = ()
     filters: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: FILTERS)
     nothing: str = ""
     typed: Typed | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """Returns the columns by weight."""
+        count = next((place for place, column in enumerate(self.columns) if column.key == self.count), 1)
+        naming, others = self.columns[:count], shown_columns(self.rows, self.columns[count:])
+        first = self.first or tuple(column.key for column in (*naming, *others))[:SHOWN]
+        return Layout(_by_weight(naming, first), _by_weight(others, first), frozenset(first))
 
     def markdown(self) -> str:
         """Returns the rows as a Markdown table, or the sentence `nothing` without rows."""
@@ -112,7 +155,9 @@ class Table(Generic[R]):
     summary: str = "In words"
     """title of the statements in a report"""
     lines: Callable[[Sequence[R]], Sequence[str]] | None = None
-    """makes the lines below the Markdown table; default: one per statement"""
+    """makes the lines below the tables; default: one per statement"""
+    traces: Callable[[Sequence[R]], Sequence[str]] | None = None
+    """makes the last lines below the Markdown table: the sessions of the origins that its rows name"""
     origin: Callable[[R, RowsByTable], str | None] | None = None
     """returns the anchor in a report that a row links to, given the rows of all tables; default: the row's anchor"""
     questions: tuple[Question[R], ...] = ()
@@ -152,10 +197,15 @@ class Table(Generic[R]):
         """Returns the sentences about these rows, which are printed below the table."""
         return () if self.sentences is None else self.sentences(rows)
 
+    def lines_below(self, rows: Sequence[R]) -> Sequence[str]:
+        """Returns the lines below the tables."""
+        return [f"- {sentence}" for sentence in self.statements(rows)] if self.lines is None else self.lines(rows)
+
     def markdown(self, rows: Sequence[R]) -> str:
         """Returns the parts as Markdown tables, followed by the remark and the lines."""
         first, *more = self.grids(rows)
         grids = [part.markdown() for part in (first, *(part for part in more if part.rows))]
-        lines = [f"- {sentence}" for sentence in self.statements(rows)] if self.lines is None else self.lines(rows)
+        traces = () if self.traces is None else self.traces(rows)
+        lines = [*self.lines_below(rows), *(f"- {trace}" for trace in traces)]
         below = ("\n".join(text) for text in ([self.remark(rows)], lines))
         return "\n".join([*grids, *(f"{text}\n" for text in below if text)])

@@ -54,7 +54,7 @@ FIGURE = click.Option(
 )
 
 
-@click.command(params=[*OPTIONS, *commands.SOURCE, commands.TERMINAL_FORMAT, FIGURE])
+@click.command(params=[*OPTIONS, *commands.SOURCE, commands.FORMAT, FIGURE])
 def choose(
     form_: str, prefill: str, figure: Path | None, store: str | None, records: Path | None, **asked: Any
 ) -> None:
@@ -77,7 +77,7 @@ def choose(
         if figure is not None:
             commands.draw(TABLE, found.rows, found.reading, figure)
         if run_id is not None:
-            kept = "md" if chosen_form == commands.TEXT else chosen_form
+            kept = commands.kept_form(chosen_form)
             publish.commit_table(TABLE.name, forms("md"), {f"{TABLE.name}.{kept}": forms(kept)}, run_id)
         commands.print_omissions(found.notes, found.left_out)
         shortfall.check(found.rows, question.limits)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.lines import Line2D
 
+from analysis import form
 from analysis.figures import labels, style
 from analysis.percent import percent
 from analysis.tables._floorrow import FloorRow
@@ -42,7 +43,7 @@ def draw(panels: Sequence[Sequence[FloorRow]], one_scale: bool = False) -> Figur
     With `one_scale` the panels share their axis, so that bars of different panels compare.
     """
     rows = [row for panel in panels for row in panel]
-    letters = letters_of(rows)
+    letters = form.letters(row.flags for row in rows)
     note = _note(letters)
     sizes = [len(panel) for panel in panels]
     figure = style.canvas(0.4 + 0.7 * len(panels) + 0.2 * len(rows) + 0.15 * len(note))
@@ -56,12 +57,6 @@ def draw(panels: Sequence[Sequence[FloorRow]], one_scale: bool = False) -> Figur
     figure.legend([floor], ["floor of the bar's own bytes (%: floor / step)"], loc="outside upper left")
     figure.supxlabel("\n".join(note), x=0.01, ha="left", fontsize=style.SMALL, color=style.GREY)
     return figure
-
-
-def letters_of(rows: Sequence[FloorRow]) -> dict[str, str]:
-    """Returns a letter for each flag of the rows, in the order of the flags."""
-    flags = sorted({flag for row in rows for flag in row.flags})
-    return {flag: chr(ord("a") + place) for place, flag in enumerate(flags)}
 
 
 def _note(letters: Mapping[str, str]) -> list[str]:

@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from analysis import commands
-from analysis.commands import TERMINAL_FORMAT, TEXT, chosen_form, folder
+from analysis.commands import FORMAT, TEXT, chosen_form, folder
 from analysis.prediction import constants as data
 from runner import layout, registry
 from runner.cell import vocabulary
@@ -29,7 +29,7 @@ OPTIONS = {
 """Option that says what to do → the options that go with it."""
 
 
-@click.command(params=[TERMINAL_FORMAT])
+@click.command(params=[FORMAT])
 @click.option("--gpu", default=None, help="the GPU, as `python -m runner gpus` names it")
 @click.option(
     "--model", default="qwen2.5-7b", show_default=True, help="the model, as `python -m runner models` names it"

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from analysis.form import NOTHING, WORDS, Column, shown_columns
+from analysis.form import NOTHING, WORDS, Column
 from analysis.row import Row
-from analysis.table import Part, Typed
+from analysis.table import Layout, Part, Typed
 
 NAME = "what"
 WIDE, SMALL = "wide", "small"
 """Screen classes. A small screen replaces the columns that name a row by one cell with all of their words, on a line of
 its own above the row's values."""
-SHOWN = 10
-"""Most columns that a page shows at first."""
 
 
 @dataclass(frozen=True)
@@ -91,27 +89,6 @@ class Grid:
         return any(head.on_demand for head in self.heads)
 
 
-@dataclass(frozen=True)
-class Layout:
-    """The columns of a part in the order of the page: `naming` columns, then the others. `first` has the keys of those
-    that are shown at first."""
-
-    naming: tuple[Column, ...]
-    others: tuple[Column, ...]
-    first: frozenset[str]
-
-    @property
-    def unseen(self) -> list[Column]:
-        """Returns the naming columns that are shown on demand."""
-        return [column for column in self.naming if column.key not in self.first]
-
-    @property
-    def detailed(self) -> Column | None:
-        """Returns the column whose cells have the values of `unseen` as a detail: the last naming text at first."""
-        seen = [column for column in self.naming if column.key in self.first and column.form == WORDS]
-        return seen[-1] if seen else None
-
-
 def row_anchor(name: str, row: Row) -> str | None:
     """Returns the id of a row in the grid of the part with this name, None if the row has no anchor."""
     return None if row.anchor is None else f"{name}-{row.anchor}"
@@ -123,7 +100,7 @@ def grid(part: Part, origins: Sequence[str | None]) -> Grid:
     A small screen shows the name of a row instead of the columns that name it. The name and the linked columns link to
     the origin.
     """
-    layout = _layout(part)
+    layout = part.layout
     heads = (Head(NAME, False, SMALL), *_heads(part, layout))
     rows = (_line(part, layout, row, to) for row, to in zip(part.rows, origins, strict=True))
     return Grid(f"table-{part.name}", part.caption, heads, tuple(_distinct(rows)), part.nothing, part.typed)
@@ -135,19 +112,6 @@ def _distinct(rows: Iterable[Line]) -> Iterator[Line]:
     for row in rows:
         yield replace(row, anchor=None) if row.anchor in seen else row
         seen.add(row.anchor)
-
-
-def _layout(part: Part) -> Layout:
-    count = next((place for place, column in enumerate(part.columns) if column.key == part.count), 1)
-    naming, others = part.columns[:count], shown_columns(part.rows, part.columns[count:])
-    first = part.first or tuple(column.key for column in (*naming, *others))[:SHOWN]
-    return Layout(_by_weight(naming, first), _by_weight(others, first), frozenset(first))
-
-
-def _by_weight(columns: Sequence[Column], first: Sequence[str]) -> tuple[Column, ...]:
-    """Returns the columns with the keys `first` in that order, then the others."""
-    order = {key: place for place, key in enumerate(first)}
-    return tuple(sorted(columns, key=lambda column: order.get(column.key, len(order))))
 
 
 def _heads(part: Part, layout: Layout) -> Iterator[Head]:

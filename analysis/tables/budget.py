@@ -44,6 +44,7 @@ FIRST = (
     *(f"{MS}{name}" for name in (_clocks.FLOOR, _clocks.KERNELS, _clocks.GAPS, _clocks.NOT_ATTRIBUTED)),
     "flags",
 )
+EXPENDABLE = tuple(f"{MS}{name}" for name in (_clocks.NOT_ATTRIBUTED, _clocks.FLOOR, _clocks.GAPS, _clocks.KERNELS))
 DISTINGUISHING_FIELDS = ("kernel", "dtype", "options", "attention", "weights_id", "protocol", "env_key", "code_key")
 
 
@@ -176,7 +177,15 @@ def _lines(table: Sequence[GroupRow]) -> list[str]:
 
 def _parts(table: Sequence[GroupRow]) -> Iterator[Part]:
     valid = budgets(table)
-    yield Part("budget", "Terms of each step in ms", valid, columns(valid), first=FIRST)
+    yield Part(
+        "budget",
+        "Terms of each step in ms",
+        valid,
+        columns(valid),
+        first=FIRST,
+        named=("quant",),
+        expendable=EXPENDABLE,
+    )
 
 
 def _draw(table: Sequence[GroupRow], _reading: Reading) -> Drawn | None:

@@ -110,6 +110,7 @@ def part(table: Sequence[ChooseRow], prefill: bool = True) -> Part:
         choosecolumns.columns(table, prefill),
         count="meets",
         first=(*FIRST, *((PRICE,) if any(row.value(PRICE) for row in table) else ()), "flags"),
+        expendable=("miss_words", PRICE),
         below={"step_words": ("joules_words",)},
         linked=("sessions", "step_words"),
         by_number=(

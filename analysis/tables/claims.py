@@ -88,6 +88,7 @@ def _parts(table: Sequence[AnyRow]) -> Iterator[Part]:
         EVIDENCE_COLUMNS,
         count="paper",
         first=("claim", "test", "gpu", "model", "ctx", "setting", "condition", "ours", "outcome"),
+        expendable=("claim", "condition"),
         linked=("ours",),
     )
 
@@ -101,11 +102,6 @@ def sentences(table: Sequence[AnyRow]) -> list[str]:
     ]
     figures = [figure for figure in paper.floor_rows() if figure.spot in papercheck.HEADLINE]
     return [*missing, *map(paper.byte_accounting, figures)]
-
-
-def lines(table: Sequence[AnyRow]) -> list[str]:
-    """Returns the lines below the Markdown tables: the sentences, and the sessions of each origin."""
-    return [f"- {text}" for text in (*sentences(table), *_trace.session_lines(measured(table)))]
 
 
 def _intro(_table: Sequence[AnyRow]) -> str:
@@ -130,7 +126,7 @@ TABLE = Table(
     parts=_parts,
     excerpts={EVIDENCE: "only the tests that were measured"},
     sentences=sentences,
-    lines=lines,
+    traces=lambda table: _trace.session_lines(measured(table)),
     summary="Missing sessions, and the accounting of bytes",
     has_codes=False,
 )

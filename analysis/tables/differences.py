@@ -96,6 +96,7 @@ def _parts(table: Sequence[AnyRow]) -> Iterator[Part]:
         CONTRAST_COLUMNS,
         count="part",
         first=("gpu", "model", "ctx", "field", "first", "second", "part", "step_ms", "kernels_ms", "outside_ms"),
+        expendable=("part", "outside_ms", "kernels_ms"),
         linked=("step_ms",),
     )
     yield Part(
@@ -143,11 +144,6 @@ def sentences(table: Sequence[AnyRow]) -> list[str]:
     causes = [_cause_sentence(row) for row in of_kind(SplitRow, table) if row.cause]
     conditions = [_condition_sentence(row) for row in of_kind(ConditionRow, table) if row.condition != AS_IT_IS]
     return [*causes, *conditions, *map(_launch_sentence, of_kind(LaunchRow, table))]
-
-
-def lines(table: Sequence[AnyRow]) -> list[str]:
-    """Returns the lines below the Markdown tables: the sentences, and the sessions of each origin."""
-    return [f"- {text}" for text in (*sentences(table), *_trace.session_lines(table))]
 
 
 def _cause_sentence(row: SplitRow) -> str:
@@ -199,7 +195,7 @@ TABLE = Table(
         LAUNCHES: "only the lines of steps against launches",
     },
     sentences=sentences,
-    lines=lines,
+    traces=_trace.session_lines,
     summary="What the records show about each difference",
     has_codes=False,
 )

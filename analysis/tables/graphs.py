@@ -195,6 +195,8 @@ def _parts(table: Sequence[GraphsRow]) -> Iterator[Part]:
         table,
         columns(table),
         first=("gpu", "model", "ctx", "a_ms", "b_ms", "ratio", "span", "verdict", "sessions", "flags"),
+        named=("arm_a", "arm_b"),
+        expendable=("sessions", "span"),
         linked=("sessions", "ratio"),
         by_number=INTERVALS,
         filters={**FILTERS, FIELD: ("arm_a", "arm_b")},

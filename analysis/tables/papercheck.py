@@ -226,6 +226,7 @@ def _parts(table: Sequence[CheckRow]) -> Iterator[Part]:
         COLUMNS,
         count="paper",
         first=("quantity", "gpu", "model", "ctx", "paper", "ours", "difference", "verdict", "reason"),
+        expendable=("reason", "difference"),
         linked=("ours",),
     )
 

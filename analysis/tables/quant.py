@@ -234,6 +234,8 @@ def _parts(table: Sequence[AnyRow]) -> Iterator[Part]:
             *("gpu", "model", "ctx", "quant", "runtime"),
             *("realised_words", "ideal", "step_wall_ms", "step_wall_p90_ms", "marks"),
         ),
+        telling=("options",),
+        expendable=("step_wall_p90_ms", "ideal", "step_wall_ms"),
         below=SPARSE,
         by_number=("realised_words", "over_eager_words"),
     )

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from analysis import cli
+from analysis import cli, pagetext
 from analysis.statistics import coverage, tailcoverage
+from runner import layout
 from runner.errors import BadRecord, Usage
 from runner.record import record
 from tests.support.noises import COMMITTED
@@ -85,12 +86,14 @@ def test_coverage_is_that_of_the_records_sessions(tmp_path: Path, monkeypatch: p
     assert done.stdout == coverage.markdown(COMMITTED) if form == "md" else json.loads(done.stdout) == COMMITTED
 
 
-@pytest.mark.parametrize("form", ["md", "json"])
+@pytest.mark.parametrize("form", ["md", "json", "text", "auto"])
 def test_tail_coverage_is_printed_as_a_page_or_as_its_figures(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
     committed = json.loads((Path(__file__).parents[2] / "docs" / "evidence" / "tail-coverage.json").read_text())
     monkeypatch.setattr(tailcoverage, "report", lambda: committed)  # a simulation takes minutes
     done = CliRunner().invoke(cli.main, ["tail-coverage", "--format", form], catch_exceptions=False)
-    assert done.stdout == tailcoverage.markdown(committed) if form == "md" else json.loads(done.stdout) == committed
+    page = tailcoverage.markdown(committed)
+    forms = {"md": page, "auto": page, "text": pagetext.text(page, layout.width())}
+    assert done.stdout == forms[form] if form in forms else json.loads(done.stdout) == committed
 
 
 @pytest.mark.medium

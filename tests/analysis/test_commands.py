@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis import commands
 from runner.record import record
 from tests.support.commands import command
 from tests.support.records import example_record
@@ -246,3 +247,8 @@ def test_a_table_without_anything_to_draw_is_printed_all_the_same(tmp_path):
     assert (done.returncode, (tmp_path / "quant.svg").exists()) == (0, False)
     assert "note: nothing to draw in" in done.stderr
     assert "| gpu |" in done.stdout
+
+
+def test_a_run_keeps_markdown_of_a_table_that_a_terminal_shows_as_text():
+    assert [commands.kept_form(form) for form in (commands.TEXT, "md", "csv")] == ["md", "md", "csv"]
+    assert [commands.chosen_form(form) for form in (commands.AUTO, "json")] == ["md", "json"]  # here is no terminal

@@ -57,3 +57,7 @@ def test_groups_that_were_not_measured_say_why():
 
 def test_a_bar_in_a_name_ends_no_cell():
     assert form.markdown_table([row(a="x|y")], [Column("a", "a")])[2] == "| x\\|y |"
+
+
+def test_marks_have_letters_in_their_order():
+    assert form.letters([["gate-1", "drifting"], [], ["gate-1"]]) == {"drifting": "a", "gate-1": "b"}

@@ -24,3 +24,9 @@ def test_the_default_protocol_stands_for_its_cell():
 def test_a_tail_has_a_longer_wall_pass(title):
     assert protocoltitles.is_tail(title)
     assert not any(map(protocoltitles.is_tail, (protocoltitles.USUAL, "custom-5-64")))
+
+
+def test_a_name_stands_for_its_steps_unless_they_are_its_own():
+    assert protocoltitles.short(protocoltitles.USUAL) == ""
+    assert protocoltitles.short(TAIL) == "tail-long"
+    assert protocoltitles.short("custom-5-64") == "custom-5-64"

@@ -19,8 +19,9 @@ from analysis.abrow import Summary
 from analysis.choose.chooserow import ChooseRow
 from analysis.form import Column
 from analysis.reading import Reading
-from analysis.report import contents, files, grid, page
+from analysis.report import contents, files, page
 from analysis.sources.selection import Selection
+from analysis.table import SHOWN
 from analysis.tables import _budgetrow, _differencerow, _quantrows
 from analysis.tables._claimrow import EvidenceRow, VerdictRow
 from analysis.tables._floorrow import FloorRow
@@ -175,7 +176,7 @@ def test_what_a_table_declares_is_what_its_rows_have(name: str, readings: Readin
         assert {part.count, *part.by_number} <= keys
         assert {*part.first} <= keys | {column.key for column in table.columns}  # some are only shown if rows differ
         assert keys & {*part.linked}
-        assert len(part.first) <= grid.SHOWN
+        assert len(part.first) <= SHOWN
         for row in part.rows:
             assert all(isinstance(column.text(row), str) for column in part.columns)  # each key is there
 

@@ -66,3 +66,17 @@ def test_below_the_grids_stand_the_note_and_a_line_for_each_statement() -> None:
 def test_the_first_paragraph_may_follow_from_the_rows() -> None:
     assert table(intro="Toys.").opening(ROWS) == "Toys."
     assert table(intro=lambda rows: f"{len(rows)} toys.").opening(ROWS) == "2 toys."
+
+
+def test_the_sessions_of_origins_follow_only_the_markdown_tables() -> None:
+    traced = table(sentences=lambda _: ["one"], traces=lambda _: ["two"])
+    assert traced.markdown(ROWS) == f"{GRID}\n- one\n- two\n"
+    assert traced.lines_below(ROWS) == ["- one"]
+
+
+def test_a_parts_columns_are_ordered_by_weight() -> None:
+    columns = (Column("gpu", "gpu"), Column("place", "anchor"), Column("sessions", "sessions"), Column("ms", "ms"))
+    layout = Part("toys", "Toys", (), columns, first=("ms", "anchor")).layout
+    assert [column.title for column in layout.naming] == ["place", "gpu"]
+    assert [column.title for column in layout.others] == ["ms", "sessions"]
+    assert (layout.unseen, layout.detailed) == ([columns[0]], columns[1])

@@ -78,3 +78,56 @@ def test_a_name_has_only_the_fields_that_tell_it_from_others_of_its_place() -> N
 
 def test_paragraphs_are_wrapped_each_on_lines_of_its_own() -> None:
     assert terminaltable.wrapped(["one two", "three"], 5) == ["one", "two", "three"]
+
+
+def test_a_column_that_wraps_takes_lines_before_another_is_left_out() -> None:
+    wrapping = (
+        Texts("claim", ["one long claim of several words", "short"], wraps=True),
+        Texts("not measured", ["1", "22"], is_number=True, wraps=True),
+        Texts("verdict", ["holds", "no"]),
+    )
+    # 22 + 2 + 8 + 2 + 7 = 41
+    assert terminaltable.lines(wrapping, ("verdict",), 41) == [
+        "                             not",
+        "claim                   measured  verdict",
+        "one long claim of              1  holds",
+        "several words",
+        "short                         22  no",
+    ]
+    assert "verdict" not in " ".join(terminaltable.lines(wrapping, ("verdict",), 40))
+
+
+def test_words_are_continued_below_where_nothing_else_can_be_left_out() -> None:
+    assert terminaltable.lines(COLUMNS[:2], (), 10) == ["name      ms", "a      10.25", "graph", "b        9.5"]
+
+
+def test_a_protocol_has_its_short_name_unless_rows_would_look_alike() -> None:
+    def named(*protocols: str) -> list[str]:
+        rows = [row(gpu="h200", runtime="graph", protocol=protocol) for protocol in protocols]
+        return terminaltable.names(rows, ("gpu",), ("runtime",), ("protocol",))
+
+    assert named("paper-5-30", "tail-long-5-10x300") == ["graph", "graph tail-long"]
+    long = ("tail-long-5-10x300", "tail-long-5-20x300")
+    assert named(*long) == [f"graph {protocol}" for protocol in long]
+
+
+def test_the_words_of_a_name_have_the_order_of_a_cell() -> None:
+    rows = [row(quant="awq", kernel=kernel, runtime="graph") for kernel in ("marlin", "autoawq-triton")]
+    assert terminaltable.names(rows, (), ("runtime", "quant"), ("kernel",)) == [
+        "awq marlin graph",
+        "awq autoawq-triton graph",
+    ]
+
+
+def test_a_row_has_no_word_that_only_tells_others_apart() -> None:
+    rows = [
+        row(runtime="eager", cache="static", options=""),
+        row(runtime="eager", cache="dynamic", options=""),
+        row(runtime="eager", cache="dynamic", options="sdpa:flash"),
+    ]
+    found = terminaltable.names(rows, (), ("runtime",), ("cache", "options"))
+    assert found == ["eager static", "eager dynamic", "eager dynamic sdpa:flash"]
+
+
+def test_the_lines_of_an_item_begin_below_its_text() -> None:
+    assert terminaltable.wrapped(["- one two three", "four five"], 9) == ["- one two", "  three", "four five"]

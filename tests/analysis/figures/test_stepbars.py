@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from analysis import form
 from analysis.figures import stepbars
 from tests.support import drawings
 
@@ -26,7 +27,7 @@ def texts_of(axes):
 def test_beside_a_bar_stands_the_percent_of_its_floor_and_its_flags(row):
     # floor 3 ms of a step of 12 ms: 25 %
     row = replace(row, floor_ms=3.0, step_wall_ms=12.0, flags=["throttled", "drifting"])
-    letters = stepbars.letters_of([row, replace(row, flags=["host-busy"])])
+    letters = form.letters(each.flags for each in (row, replace(row, flags=["host-busy"])))
     assert letters == {"drifting": "a", "host-busy": "b", "throttled": "c"}
     assert stepbars.bar_text(row, letters) == "12.0 ms, 25 % (ac)"
     assert stepbars.bar_text(replace(row, flags=[]), letters) == "12.0 ms, 25 %"

@@ -9,7 +9,7 @@ from analysis.form import Column
 from analysis.report import grid
 from analysis.report.grid import Cell, Head
 from analysis.row import Row
-from analysis.table import Part, Typed
+from analysis.table import SHOWN, Part, Typed
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def test_without_a_choice_the_first_ten_columns_are_shown() -> None:
         Column(column.title, column.key if place < 6 else f"ms{place}", ".1f") for place, column in enumerate(columns)
     ]
     made = grid.grid(part(columns=many, rows=()), [])
-    assert sum(not head.on_demand for head in made.heads if head.screen != "small") == grid.SHOWN == 10
+    assert sum(not head.on_demand for head in made.heads if head.screen != "small") == SHOWN == 10
 
 
 def test_a_column_that_names_the_row_on_demand_is_a_detail_of_the_last_name_that_is_shown() -> None:
