@@ -21,6 +21,10 @@ from tests.support.terminals import at_terminal
 RECORDS = Path(__file__).parents[2] / "experiments" / "records"
 
 
+LATER = [table.name for table in registry.tables() if table.name not in ("choose", "floor")]
+"""Tables whose commands are tried with all others that take long."""
+
+
 @dataclass(frozen=True)
 class Toy(Row):
     gpu: str
@@ -147,7 +151,7 @@ def test_each_row_is_identified_and_its_flags_are_shown(name: str, reading: Read
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [table.name for table in registry.tables() if table.name != "choose"])
+@pytest.mark.parametrize("name", ["floor", *(pytest.param(name, marks=pytest.mark.whole) for name in LATER)])
 def test_a_command_prints_its_table_within_the_terminal(name: str, reading: Reading) -> None:
     table = registry.table(name)
     printed = at_terminal(80, name, "--records", str(RECORDS))
@@ -156,7 +160,7 @@ def test_a_command_prints_its_table_within_the_terminal(name: str, reading: Read
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("columns", [80, 100, 140])
+@pytest.mark.parametrize("columns", [80, *(pytest.param(width, marks=pytest.mark.whole) for width in (100, 140))])
 def test_choose_fits_into_a_terminal_with_one_value_of_each_row_on_its_first_line(columns: int) -> None:
     printed = at_terminal(columns, "choose", "--records", str(RECORDS))
     table, *_ = printed.split("\n\n")
@@ -169,7 +173,7 @@ def test_choose_fits_into_a_terminal_with_one_value_of_each_row_on_its_first_lin
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["floor", "tables"])
+@pytest.mark.parametrize("name", ["floor", pytest.param("tables", marks=pytest.mark.whole)])
 def test_a_terminal_gets_every_column_on_request_and_an_excerpt_without_the_rest(name: str) -> None:
     asked = ("--records", str(RECORDS), "--gpu", "h200")
     chosen = ("--table", "ranges") if name == "tables" else ("--ranges",)

@@ -97,7 +97,7 @@ def test_the_line_of_a_command_is_its_whole_first_sentence(name: str, command: s
         (
             "analysis",
             ["floor", "--format", "x"],
-            "invalid value for '--format': 'x' is not one of 'md', 'csv', 'json' (see `",
+            "invalid value for '--format': 'x' is not one of 'auto', 'text', 'md', 'csv', 'json' (see `",
         ),
         ("analysis", ["--nonsense"], "(see `python -m analysis --help`)"),
     ],

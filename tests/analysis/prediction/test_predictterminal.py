@@ -93,8 +93,14 @@ def test_figures_of_the_paper_keep_their_range() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("columns", [80, 120])
-@pytest.mark.parametrize("aim", [("--gpu", "l4"), ("--gpu", "h200"), ("--constants",), ("--check",)])
+@pytest.mark.parametrize("columns", [80, pytest.param(120, marks=pytest.mark.whole)])
+@pytest.mark.parametrize(
+    "aim",
+    [
+        ("--gpu", "l4"),
+        *(pytest.param(aim, marks=pytest.mark.whole) for aim in (("--gpu", "h200"), ("--constants",), ("--check",))),
+    ],
+)
 def test_each_table_of_predict_fits_into_a_terminal(columns: int, aim: tuple[str, ...]) -> None:
     text = at_terminal(columns, "predict", *aim)
     assert max(map(len, text.splitlines())) <= columns
