@@ -136,7 +136,8 @@ def _client_class() -> type[MlflowClient]:
 
 
 def _client(make: type[MlflowClient], uri: str) -> MlflowClient:
-    with artifacts.default_root_beside(uri):
+    # the first client of a database imports MLflow's store and maps its tables, which fails for good if interrupted
+    with signals.held(), artifacts.default_root_beside(uri):
         return make(tracking_uri=address.for_mlflow(uri))
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
+from runner.processes import signals
 from runner.store import address, artifacts
 
 PART, LOGS = "part", ("", "-journal", "-wal", "-shm")
@@ -24,7 +25,8 @@ def make(uri: str) -> None:
     file = address.sqlite_file(uri)
     if file is None or "?" in uri or os.path.lexists(file):
         return
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    with signals.held():  # MLflow could not close a run after a signal interrupted this import
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     part = file.with_name(f".{file.name}.{PART}")
     _remove(part)

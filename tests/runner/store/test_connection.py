@@ -15,7 +15,9 @@ from mlflow import MlflowClient
 
 from runner import store
 from runner.errors import DecodeFloorError, DiskFull, MissingPackage, StoreUnreachable
+from runner.processes import signals
 from runner.record import record
+from runner.store import connection
 from tests.runner.store import contents
 from tests.support.derive import typed
 from tests.support.records import example_record
@@ -130,3 +132,16 @@ def test_artifacts_on_a_full_disk_are_disk_full_and_imported_later(
     assert contents.session_run(sqlite_uri, "0f3c9a52b7d1e846").info.status == "FAILED"
     store.import_folder(spooled.parent)
     assert contents.session_run(sqlite_uri, "0f3c9a52b7d1e846").info.status == "FINISHED"
+
+
+def test_signals_are_held_while_a_client_is_made(tmp_path: Path) -> None:
+    """MLflow's mapping of tables fails for the rest of the process if an error leaves it half done."""
+    held: list[bool] = []
+
+    def make(tracking_uri: str) -> Any:
+        assert tracking_uri.endswith("mlflow.db")
+        held.append(signals._State.holds > 0)
+
+    connection._client(make, f"sqlite:///{tmp_path}/mlflow.db")  # type: ignore[arg-type]
+    assert held == [True]
+    assert signals._State.holds == 0
