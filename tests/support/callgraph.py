@@ -1,4 +1,4 @@
-"""What a function of this project can reach, read from the source: other functions, methods and constants.
+"""Reach of a function of this project, read from the source: other functions, methods and constants.
 
 A method counts as reached if its class is named somewhere that is reached, and its own name as an attribute likewise.
 """
