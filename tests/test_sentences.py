@@ -259,6 +259,31 @@ def test_the_tails_of_each_cell_that_was_measured(records):
     assert all(75 < share < 125 for share in beyond["bf16, eager"])
 
 
+def test_the_windows_of_tails_p99_follow_from_the_tails_that_were_measured(records):
+    declared = (ROOT / "experiments" / "tails-p99.yaml").read_text()
+    long = [one["passes"]["wall"]["windows_us"] for one in records if one["protocol"]["name"] == "tail-long"]
+    worth = [tails.effective(windows) for windows in long if len(windows) == 10]
+    told = " ".join(line.removeprefix("# ") for line in declared.splitlines() if line.startswith("# "))
+    assert f"were worth {ends(one.n_eff for one in worth)} independent steps" in told
+    longest = max(one.tau for one in worth)
+    assert f"the longest autocorrelation time of those sessions, {longest:.1f} steps" in told
+    assert 190 * 300 / longest >= 299 > 189 * 300 / longest
+
+
+def test_the_two_kernels_of_the_committed_fused_sessions(records):
+    fused = [one for one in records if one["cell"]["runtime"] == "fused" and one["protocol"]["name"] == "paper"]
+    place = {"model": "qwen2.5-7b", "ctx": 2048}
+    own = [one for one in fused if all(one["cell"][name] == value for name, value in place.items())]
+    steps = defaultdict(list)
+    for one in own:
+        steps[one["keys"]["code_key"]].append(one["latency"]["step_wall_ms"])
+    before, since = (f"{median(steps[key]):.3f} ms" for key in ("c8db9efd27db", "06eafb0e7c3f"))
+    assert said(f"both were measured: {before} without it, {since} with it", FUSED)
+    kernels = [one for one in fused if one["keys"]["code_key"] in ("c8db9efd27db", "3504d65286a9", "06eafb0e7c3f")]
+    probes = ends((one["probes"]["read_gbs"] / 1e3 for one in kernels), "{:.2f}")
+    assert said(f"The probes of the sessions read {probes} TB/s", FUSED)
+
+
 @pytest.mark.medium
 @pytest.mark.parametrize(("study", "cells", "words"), [("tails", 7, "seven"), ("energy", 5, "five")])
 def test_how_much_of_a_study_is_measured(records, study, cells, words):
