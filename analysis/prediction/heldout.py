@@ -6,21 +6,21 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from analysis import form, paper
+from analysis import paper
 from analysis.prediction import estimates, fitting, folds, residuals
 from analysis.prediction.constants import Constants
 from analysis.prediction.estimates import Card, Estimate
 from analysis.prediction.folds import Fold
 from analysis.prediction.observations import Observation
+from analysis.prediction.rangedrow import RangedRow
 from analysis.prediction.workload import DYNAMIC, Configuration
-from analysis.row import Row
 
 PAPER = "paper"
 UNQUANTISED = "bf16"
 
 
 @dataclass(frozen=True)
-class HeldOut(Row):
+class HeldOut(RangedRow):
     """A step that the constants were not fitted on."""
 
     kind: str
@@ -54,19 +54,6 @@ class HeldOut(Row):
     def is_tested(self) -> bool:
         """Returns whether the row counts for measured architectures: the paper's hosts and versions are not known."""
         return self.kind != PAPER
-
-    @property
-    def range(self) -> str:
-        return f"{self.low_ms:.2f} to {self.high_ms:.2f}"
-
-    @property
-    def short_range(self) -> str:
-        return form.short_range(self.low_ms, self.high_ms)
-
-    @property
-    def short_basis(self) -> str:
-        """Returns the architecture that it is based on, without its GPUs; or `untested`."""
-        return self.basis.partition(":")[0]
 
     @property
     def verdict(self) -> str:

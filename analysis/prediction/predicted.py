@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis import form
 from analysis.prediction import constants as data
 from analysis.prediction import estimates
 from analysis.prediction.constants import Constants
 from analysis.prediction.estimates import Card
+from analysis.prediction.rangedrow import RangedRow
 from analysis.prediction.workload import PROTOCOL, Configuration, layer_parameters, streamed_bytes
-from analysis.row import Row
 from runner import registry
 from runner.cell import catalogue, floors, vocabulary
 from runner.cell.catalogue import Gpu, Model
@@ -25,7 +24,7 @@ divided by it, are not predicted."""
 
 
 @dataclass(frozen=True)
-class Prediction(Row):
+class Prediction(RangedRow):
     """The predicted step of a cell, with its range and the memory of a session."""
 
     gpu: str
@@ -51,19 +50,6 @@ class Prediction(Row):
     floor_ms: float
     caveats: list[str]
     """conditions of the prediction"""
-
-    @property
-    def range(self) -> str:
-        return f"{self.low_ms:.2f} to {self.high_ms:.2f}"
-
-    @property
-    def short_range(self) -> str:
-        return form.short_range(self.low_ms, self.high_ms)
-
-    @property
-    def short_basis(self) -> str:
-        """Returns the architecture that it was fitted on, without its GPUs; or `untested`."""
-        return self.basis.partition(":")[0]
 
     @property
     def tokens_per_s(self) -> float:
