@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import pty
 import re
 import subprocess
 import sys
@@ -12,6 +10,7 @@ import sys
 import pytest
 
 from runner import display
+from tests.support import terminals
 from tests.support.processes import environment
 
 SESSION = """
@@ -30,24 +29,9 @@ print("done")
 
 def at_terminal(columns: int, expected: str = "100.0", script: str = SESSION, **variables: str) -> str:
     """Returns what the display writes to a terminal of this width."""
-    controller, terminal = pty.openpty()
     command = [sys.executable, "-c", script.format(expected=expected)]
     own = environment(**{"TERM": "xterm", "COLUMNS": str(columns), **variables})
-    with subprocess.Popen(command, stdin=terminal, stdout=subprocess.PIPE, stderr=terminal, env=own) as process:
-        os.close(terminal)
-        written = b""
-        while chunk := _read(controller):
-            written += chunk
-        assert process.wait(timeout=60) == 0
-    os.close(controller)
-    return written.decode()
-
-
-def _read(controller: int) -> bytes:
-    try:
-        return os.read(controller, 4096)
-    except OSError:  # the terminal has no writer left
-        return b""
+    return terminals.written(columns, command, own, ("stdin", "stderr"), stdout=subprocess.PIPE)
 
 
 def frames(text: str) -> list[str]:

@@ -7,25 +7,34 @@ import pty
 import subprocess
 import sys
 import termios
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
 
 def at_terminal(columns: int, *arguments: str) -> str:
     """Returns what `python -m analysis` writes to a terminal of this width."""
+    own = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    return written(columns, [sys.executable, "-m", "analysis", *arguments], own, ("stdout",))
+
+
+def written(
+    columns: int, command: Sequence[str], variables: Mapping[str, str], streams: Sequence[str], **others: int
+) -> str:
+    """Returns what a command writes to a terminal of this width, which these of its streams are."""
     controller, terminal = pty.openpty()
     termios.tcsetwinsize(terminal, (50, columns))
-    command = [sys.executable, "-m", "analysis", *arguments]
-    own = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-    with subprocess.Popen(command, cwd=ROOT, env=own, stdout=terminal) as process:
+    given: dict[str, Any] = {**dict.fromkeys(streams, terminal), **others}
+    with subprocess.Popen(command, cwd=ROOT, env=variables, **given) as process:
         os.close(terminal)
-        written = b""
+        text = b""
         while chunk := _read(controller):
-            written += chunk
+            text += chunk
         assert process.wait(timeout=60) == 0
     os.close(controller)
-    return written.decode().replace("\r\n", "\n")
+    return text.decode().replace("\r\n", "\n")
 
 
 def _read(controller: int) -> bytes:
