@@ -43,7 +43,7 @@ class Compiled:
     @property
     def registers(self) -> int:
         """Returns the registers of a thread."""
-        return max(map(int, REGISTERS.findall(self.log)), default=0)
+        return max(map(int, REGISTERS.findall(self.log)))
 
     @property
     def spilled_bytes(self) -> int:
@@ -75,13 +75,13 @@ def compile_step(
 
     `more` are further constants, such as the names of instruments (instruments.cuh); `sources` is the folder of step.cu
     and its headers; `cache` keeps cubins by source, included headers, options and compiler. Raises BadValue with the
-    compiler's first message if it refuses.
+    compiler's first message if it refuses, or if it does not say how many registers the kernel has.
     """
     source, headers = _read(sources)
     options = _options(arch, {**geometry.defines(), **more}, sources)
     given = tuple(option.decode() if isinstance(option, bytes) else str(option) for option in options.as_bytes("nvrtc"))
     key = _key(source, headers, options)
-    if cache is not None and (code := cache.get(key)) and (kept := cache.get(key + LOG)) is not None:
+    if cache is not None and (code := cache.get(key)) and (kept := cache.get(key + LOG)):
         return Compiled(_object_code(code), given, kept.decode(), cached=True)
     code, log = _compile(source, options, arch)
     if cache is not None:
@@ -99,6 +99,7 @@ def _options(arch: str, defines: Mapping[str, Any], sources: Path) -> Any:
         include_path=[str(sources)],
         define_macro=[(name, str(value)) for name, value in defines.items()],
         ptxas_options=["-v"],
+        no_cache=True,  # of NVRTC's own in ~/.nv: what it finds there comes without the assembler's log
     )
 
 
@@ -122,6 +123,8 @@ def _compile(source: str, options: Any, arch: str) -> tuple[bytes, str]:
         module = Program(source, "c++", options).compile("cubin", logs=log)
     except Exception as error:
         raise BadValue(f"the fused kernel does not compile for {arch}: {_first_error(str(error))}") from error
+    if not REGISTERS.search(log.getvalue()):
+        raise BadValue(f"the compiler does not say how many registers the fused kernel has on {arch}")
     return bytes(module.code), log.getvalue()
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -82,6 +83,7 @@ def test_a_record_keeps_options_registers_spills_and_the_cubins_hash(monkeypatch
     found = compiled.compile_step(geometry.choose(of_catalogue()["tiny"], H200), "sm_90a").facts()
     options = found.pop("options")
     assert options.startswith("-arch=sm_90a ")
+    assert "--no-cache" in options.split()  # NVRTC's own cache has no logs
     assert "--define-macro=LAYERS=2 " in options
     assert str(compiled.SOURCES) not in options
     assert re.fullmatch(r"\d+\.\d+", found.pop("nvrtc"))
@@ -100,6 +102,22 @@ def test_every_source_counts_in_the_code_key_of_a_session_that_compiles(monkeypa
     monkeypatch.setattr(compiled, "_compile", lambda *_: (b"\x7fELF", ""))
     compiled.compile_step(geometry.choose(of_catalogue()["tiny"], H200), "sm_90a")
     assert codekey.code_files() == tuple(sorted(f"fused/cuda/{file.name}" for file in compiled.SOURCES.iterdir()))
+
+
+@pytest.mark.gpu
+def test_a_kernel_that_was_compiled_before_has_its_registers() -> None:
+    """NVRTC keeps cubins in the user's folder if there is a driver, but not what the assembler said of them."""
+    layout = geometry.choose(of_catalogue()["tiny"], H200)
+    first, again = (compiled.compile_step(layout, "sm_90a") for _ in range(2))
+    assert 0 < first.registers == again.registers
+
+
+def test_a_compiler_that_does_not_say_the_registers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No log of the assembler would mean no spills."""
+    program = SimpleNamespace(compile=lambda *_, logs: logs.write("ptxas info : nothing\n"))
+    monkeypatch.setattr("cuda.core.Program", lambda *_: program)
+    with pytest.raises(BadValue, match=r"does not say how many registers .* on sm_90a"):
+        compiled.compile_step(geometry.choose(of_catalogue()["tiny"], H200), "sm_90a")
 
 
 @pytest.mark.medium
