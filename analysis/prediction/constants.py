@@ -11,12 +11,16 @@ from typing import Any
 import yaml
 
 from analysis.percent import percent
-from analysis.prediction.workload import Configuration
+from analysis.prediction.workload import Configuration, layer_parameters
 from analysis.row import Row
 from runner.cell.jsonform import from_json, to_json
+from runner.cell.shape import ModelShape
 from runner.files import yamlfile
 
 PATH = Path(__file__).with_name("constants.yaml")
+SIZE_MARGIN = 2.0
+"""A step is predicted for models whose layers have up to this times the parameters of the largest fitted one, and down
+to those of the smallest one divided by it."""
 DIGITS = 5
 """Significant digits of the constants in the file."""
 HEADER = (
@@ -80,10 +84,17 @@ class Remainder(Row):
     least_share: float
     """smallest share of the datasheet's bandwidth that a session shows"""
     gpus: tuple[str, ...]
+    parameters: tuple[int, int]
+    """least and largest number of parameters of the layers of the models of these rows"""
 
     @property
     def configuration(self) -> Configuration:
         return Configuration(self.quant, self.kernel, self.runtime, self.cache)
+
+    def covers(self, shape: ModelShape) -> bool:
+        """Returns whether a model is so much like those of these rows that its step is predicted."""
+        least, largest = self.parameters
+        return least / SIZE_MARGIN <= layer_parameters(shape) <= largest * SIZE_MARGIN
 
     @property
     def measured_on(self) -> str:
@@ -128,8 +139,6 @@ class Architecture:
     capability: str
     gpus: dict[str, float]
     """measured GPU → bandwidth of its datasheet in GB/s"""
-    parameters: tuple[float, float]
-    """least and largest number of parameters of the layers of the models"""
     head_share: float
     """share of the datasheet's bandwidth at which the head is read"""
     products: tuple[Products, ...]
@@ -143,6 +152,11 @@ class Architecture:
     def remainder(self, configuration: Configuration) -> Remainder | None:
         """Returns the constants of a configuration alone, None if it was not fitted."""
         return next((each for each in self.remainders if each.configuration == configuration), None)
+
+    def covering(self, configuration: Configuration, shape: ModelShape) -> Remainder | None:
+        """Returns the constants of a configuration alone if it was fitted on models like this one, else None."""
+        own = self.remainder(configuration)
+        return own if own is not None and own.covers(shape) else None
 
     def products_of(self, configuration: Configuration) -> Products:
         names = (configuration.quant, configuration.kernel)
@@ -166,6 +180,10 @@ class Constants:
     def configurations(self) -> list[Configuration]:
         """Returns the configurations that an architecture has constants of."""
         return sorted({each.configuration for known in self.architectures for each in known.remainders})
+
+    def covers(self, configuration: Configuration, shape: ModelShape) -> bool:
+        """Returns whether an architecture has constants of a configuration for models like this one."""
+        return any(known.covering(configuration, shape) is not None for known in self.architectures)
 
     def of(self, capability: str | None) -> Architecture | None:
         """Returns the constants of a compute capability, None if no card of it was measured."""

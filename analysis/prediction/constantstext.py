@@ -32,7 +32,7 @@ PATHS = (
 )
 REMAINDERS = (
     *(Column(name, name) for name in ("quant", "kernel", "runtime", "cache")),
-    Column("kernels/layer", "kernels", ".1f"),
+    Column("kernels/layer", "kernels", ".3g"),
     Column("others µs/layer", "others_us", ".1f", hides_zero=True),
     Column("host µs/kernel", "issue_us", ".1f", hides_zero=True),
     Column("smallest share", "least_share", ".3f"),

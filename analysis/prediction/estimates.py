@@ -56,11 +56,11 @@ def estimate(constants: Constants, card: Card, shape: ModelShape, ctx: int, conf
     """Returns the estimate of a configuration that the constants of some architecture have."""
     work = workload(configuration, shape, ctx)
     known = constants.of(card.capability)
-    own = None if known is None else known.remainder(configuration)
+    own = None if known is None else known.covering(configuration, shape)
     if known is None or own is None:
-        return _untested(constants, card, work, ctx, configuration)
+        return _untested(constants, card, shape, ctx, configuration)
     step = stepmodel.step(known, configuration, work, card.bandwidth_gbs)
-    low_ms, high_ms, caveats = _range(known, step, card, work, ctx, configuration)
+    low_ms, high_ms, caveats = _range(known, step, card, shape, ctx, configuration)
     if step.limit == HOST_BOUND:
         caveats = (_of_the_host(own), *caveats)
     if new_length_ms := known.path_of(configuration).new_length_ms:
@@ -72,13 +72,14 @@ def estimate(constants: Constants, card: Card, shape: ModelShape, ctx: int, conf
 
 
 def _range(
-    known: Architecture, step: Step, card: Card, work: Workload, ctx: int, configuration: Configuration
+    known: Architecture, step: Step, card: Card, shape: ModelShape, ctx: int, configuration: Configuration
 ) -> tuple[float, float, tuple[str, ...]]:
     """Returns the ends of the range of a tested step, and its caveats."""
+    work = workload(configuration, shape, ctx)
     floor_ms = _floor_ms(work, card.bandwidth_gbs)
     spread = known.spread(residuals.limit_of(step.limit))
     if spread is None:  # no row could be held out
-        untested = _untested(Constants((known,)), card, work, ctx, configuration)
+        untested = _untested(Constants((known,)), card, shape, ctx, configuration)
         return floor_ms, max(untested.high_ms, step.ms), ("too few records for a range of its own",)
     factor = _factor(spread)
     path = known.path_of(configuration)
@@ -105,9 +106,9 @@ def _of_the_host(own: Remainder) -> str:
     return f"only for a host like the recorded ones (launch probe {probe} µs)"
 
 
-def _untested(constants: Constants, card: Card, work: Workload, ctx: int, configuration: Configuration) -> Estimate:
-    floor_ms = _floor_ms(work, card.bandwidth_gbs)
-    seen = list(_seen(constants, work, ctx, configuration))
+def _untested(constants: Constants, card: Card, shape: ModelShape, ctx: int, configuration: Configuration) -> Estimate:
+    floor_ms = _floor_ms(workload(configuration, shape, ctx), card.bandwidth_gbs)
+    seen = list(_seen(constants, shape, ctx, configuration))
     tried = registry.kernel(configuration.kernel).DECLARATION.tried or ()
     is_new = bool(tried) and card.capability not in tried
     if is_new:
@@ -141,11 +142,12 @@ class Seen:
     gpus: tuple[str, ...]
 
 
-def _seen(constants: Constants, work: Workload, ctx: int, configuration: Configuration) -> Iterator[Seen]:
+def _seen(constants: Constants, shape: ModelShape, ctx: int, configuration: Configuration) -> Iterator[Seen]:
     """Yields what each architecture suggests. Beyond the contexts of the records, the share is the model's if that is
     smaller."""
+    work = workload(configuration, shape, ctx)
     for known in constants.architectures:
-        if (own := known.remainder(configuration)) is None:
+        if (own := known.covering(configuration, shape)) is None:
             continue
         steps = {gbs: stepmodel.step(known, configuration, work, gbs) for gbs in known.gpus.values()}
         shares = [_floor_ms(work, gbs) / step.device_ms for gbs, step in steps.items()]

@@ -21,6 +21,8 @@ from runner.errors import BadRecord
 
 START = (0.8, 5.0)
 """Start of the fit of the plain products: share of the bandwidth, and µs of the shortest product."""
+ONE_KERNEL_START = (0.8, 0.0, 15.0)
+"""Start of the fit of a step that is one kernel: share of the bandwidth, µs per MB, and µs of the shortest layer."""
 HOST_PACED = 1.1
 """Time of a step without read-back over the time of its kernels, above which the host sets the pace."""
 Key = TypeVar("Key", bound=Hashable)
@@ -48,12 +50,10 @@ def fit(observed: Sequence[Observation]) -> Architecture:
         )
     products = _all_products(observed, _plain_products(plain))
     whole = [row for row in observed if not row.configuration.is_one_kernel]
-    parameters = [layer_parameters(row.shape) for row in observed]
     return Architecture(
         name=_name(first.gpu, first.capability),
         capability=first.capability,
         gpus={row.gpu: row.bandwidth_gbs for row in observed},
-        parameters=(min(parameters), max(parameters)),
         head_share=_mean(row.work.head_bytes / row.bandwidth_gbs / 1e3 / row.times.head for row in whole),
         products=products,
         paths=_paths(observed),
@@ -78,14 +78,23 @@ def _name(gpu: str, capability: str) -> str:
 
 def _plain_products(plain: Sequence[Observation]) -> Products:
     """Returns share and least time of the unquantised products."""
+    return _share_and_least_time(
+        Products(plain[0].configuration.quant, PLAIN, START[0], 0.0, START[1]), plain, _product_error
+    )
+
+
+def _share_and_least_time(
+    start: Products, rows: Sequence[Observation], error: Callable[[Observation, Products], float]
+) -> Products:
+    """Returns the products with the share of the bandwidth and the least time that leave the smallest errors."""
     from scipy.optimize import least_squares  # half a second, which commands that predict nothing do not need
 
     def errors(values: Sequence[float]) -> list[float]:
-        products = Products("", "", values[0], 0.0, values[1])
-        return [_product_error(row, products) for row in plain]
+        products = replace(start, share=float(values[0]), fixed_us=float(values[1]))
+        return [error(row, products) for row in rows]
 
-    share, fixed_us = least_squares(errors, START, bounds=([0.05, 0.0], [1.0, 100.0])).x
-    return Products(plain[0].configuration.quant, PLAIN, float(share), 0.0, float(fixed_us))
+    share, fixed_us = least_squares(errors, (start.share, start.fixed_us), bounds=([0.05, 0.0], [1.0, 100.0])).x
+    return replace(start, share=float(share), fixed_us=float(fixed_us))
 
 
 def _all_products(observed: Sequence[Observation], plain: Products) -> tuple[Products, ...]:
@@ -99,8 +108,7 @@ def _products(quant: str, kernel: str, rows: Sequence[Observation], plain: Produ
     from scipy.optimize import least_squares
 
     if rows[0].configuration.is_one_kernel:
-        share = _mean(row.work.streamed_bytes / row.bandwidth_gbs / 1e3 / row.times.products for row in rows)
-        return Products(quant, kernel, share, 0.0, 0.0)
+        return _layers_of_one_kernel(Products(quant, kernel, *ONE_KERNEL_START), rows)
 
     def errors(values: Sequence[float]) -> list[float]:
         return [_product_error(row, replace(plain, us_per_mb=values[0])) for row in rows]
@@ -108,6 +116,19 @@ def _products(quant: str, kernel: str, rows: Sequence[Observation], plain: Produ
     start = _mean(row.times.products / row.work.layers / sum(row.work.matrices) * 1e6 for row in rows)
     (us_per_mb,) = least_squares(errors, [start], bounds=([0.0], [numpy.inf])).x
     return Products(quant, kernel, plain.share, float(us_per_mb), plain.fixed_us)
+
+
+def _layers_of_one_kernel(start: Products, rows: Sequence[Observation]) -> Products:
+    """Returns the share of the bandwidth at which a layer is read, and the least time of a layer, in which its blocks
+    exchange values. That is 0 if memory limits the layers of every row: such rows do not show it."""
+    found = _share_and_least_time(start, rows, _whole_error)
+    sizes = [(row, size) for row in rows for size in row.work.matrices]
+    shows = any(stepmodel.product_us(size, found, row.bandwidth_gbs) == found.fixed_us for row, size in sizes)
+    return found if shows else replace(found, fixed_us=0.0)
+
+
+def _whole_error(row: Observation, products: Products) -> float:
+    return math.log(stepmodel.whole_us(row.work, products, row.bandwidth_gbs) / row.times.products)
 
 
 def _product_error(row: Observation, products: Products) -> float:
@@ -184,6 +205,7 @@ def _remainders(observed: Sequence[Observation]) -> tuple[Remainder, ...]:
 
 def _remainder(configuration: Configuration, rows: Sequence[Observation], readback_ms: float) -> Remainder:
     is_host_paced = _is_host_paced(rows)
+    parameters = [layer_parameters(row.shape) for row in rows]
     issue_us = _mean((row.revisit_ms - readback_ms) / row.kernels * 1e3 for row in rows) if is_host_paced else 0.0
     return Remainder(
         **vars(configuration),
@@ -194,6 +216,7 @@ def _remainder(configuration: Configuration, rows: Sequence[Observation], readba
         ctx=max(row.ctx for row in rows),
         least_share=min(row.least_busy_share if is_host_paced else row.least_share for row in rows),
         gpus=tuple(sorted({row.gpu for row in rows})),
+        parameters=(min(parameters), max(parameters)),
     )
 
 

@@ -74,7 +74,7 @@ def check(observed: Sequence[Observation]) -> Check:
     uncovered = []
     for fold in _folds(observed):
         known = Constants((residuals.with_spreads(fold.rest),)) if fitting.is_possible(fold.rest) else Constants(())
-        covered = [row for row in fold.held_out if row.configuration in known.configurations]
+        covered = [row for row in fold.held_out if known.covers(row.configuration, row.shape)]
         rows += [_held_out(fold, row, known) for row in covered]
         if missing := [row for row in fold.held_out if row not in covered]:
             uncovered.append((fold, missing))

@@ -7,20 +7,17 @@ from dataclasses import dataclass
 
 from analysis.prediction import constants as data
 from analysis.prediction import estimates
-from analysis.prediction.constants import Constants
+from analysis.prediction.constants import SIZE_MARGIN, Constants
 from analysis.prediction.estimates import Card
 from analysis.prediction.rangedrow import RangedRow
 from analysis.prediction.workload import PROTOCOL, Configuration, layer_parameters, streamed_bytes
 from runner import registry
 from runner.cell import catalogue, floors, vocabulary
 from runner.cell.catalogue import Gpu, Model
+from runner.cell.shape import ModelShape
 from runner.cell.vocabulary import CUDA
 from runner.errors import BadValue, NotAvailable
 from runner.plan import fit
-
-SIZE_MARGIN = 2.0
-"""Models whose layers have more parameters than this times the largest fitted one's, or fewer than the smallest one's
-divided by it, are not predicted."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +82,20 @@ def predictions(gpus: Sequence[str], model: str, ctx: int) -> list[Prediction]:
     constants = data.committed()
     cards = [known_gpu(gpu) for gpu in gpus]
     entry = known_model(model, ctx, constants)
-    return [prediction(constants, card, entry, ctx, each) for card in cards for each in configurations(constants, card)]
+    return [
+        prediction(constants, card, entry, ctx, each)
+        for card in cards
+        for each in configurations(constants, card, entry.shape)
+    ]
 
 
-def configurations(constants: Constants, gpu: Gpu) -> list[Configuration]:
-    """Returns the configurations that the constants cover and whose kernels support the GPU."""
-    return [each for each in constants.configurations if _supports(each, gpu.compute_capability)]
+def configurations(constants: Constants, gpu: Gpu, shape: ModelShape) -> list[Configuration]:
+    """Returns the configurations that the constants cover for such a model and whose kernels support the GPU."""
+    return [
+        each
+        for each in constants.configurations
+        if _supports(each, gpu.compute_capability) and constants.covers(each, shape)
+    ]
 
 
 def _supports(configuration: Configuration, capability: str | None) -> bool:
@@ -146,12 +151,13 @@ def known_model(name: str, ctx: int, constants: Constants) -> Model:
     largest = model.shape.max_positions - PROTOCOL.warmup - PROTOCOL.steps
     if not 1 <= ctx <= largest:
         raise BadValue(f"ctx={ctx}: choose a context of 1 to {largest} positions for {name}")
-    size = layer_parameters(model.shape)
-    ends = [end for known in constants.architectures for end in known.parameters]
-    if not min(ends) / SIZE_MARGIN <= size <= max(ends) * SIZE_MARGIN:
+    if not any(constants.covers(each, model.shape) for each in constants.configurations):
+        sizes = [each.parameters for known in constants.architectures for each in known.remainders]
+        least, largest = min(least for least, _ in sizes), max(largest for _, largest in sizes)
         raise NotAvailable(
-            f"model={name} has {size / 1e9:.2g} billion parameters in its layers, and the constants were fitted on "
-            f"{min(ends) / 1e9:.2g} to {max(ends) / 1e9:.2g} billion: choose a model within a factor of {SIZE_MARGIN:g}"
+            f"model={name} has {layer_parameters(model.shape) / 1e9:.2g} billion parameters in its layers, and the "
+            f"constants were fitted on {least / 1e9:.2g} to {largest / 1e9:.2g} billion: choose a model within a "
+            f"factor of {SIZE_MARGIN:g}"
         )
     return model
 

@@ -10,6 +10,7 @@ from analysis.cellcolumns import CELL, FLOOR_MS
 from analysis.form import Column, markdown_table
 from analysis.percent import percent
 from analysis.prediction import folds
+from analysis.prediction.constants import SIZE_MARGIN
 from analysis.prediction.estimates import UNTESTED
 from analysis.prediction.heldout import PAPER, Check, HeldOut
 from analysis.prediction.predicted import Prediction
@@ -119,7 +120,10 @@ def _not_checked(check: Check, kind: str) -> Iterator[str]:
     for fold, rows in check.uncovered:
         if fold.kind == kind:
             names = sorted({" ".join(vars(row.configuration).values()) for row in rows})
-            yield f"Not checked without {fold.name}, since no other record has it: {'; '.join(names)}."
+            yield (
+                f"Not checked without {fold.name}, since no other record has the configuration and a model within a "
+                f"factor of {SIZE_MARGIN:g} in size: {'; '.join(names)}."
+            )
 
 
 def summary(check: Check) -> Iterator[str]:

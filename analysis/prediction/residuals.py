@@ -75,7 +75,7 @@ def _errors(fold: folds.Fold) -> Iterator[Error]:
         return
     fitted = fitting.fit(fold.rest)
     for row in fold.held_out:
-        if fitted.remainder(row.configuration) is not None:
+        if fitted.covering(row.configuration, row.shape) is not None:
             step = _step(fitted, row)
             yield limit_of(step.limit), math.log(row.wall_ms / step.ms)
 

@@ -42,8 +42,10 @@ def step(architecture: Architecture, configuration: Configuration, work: Workloa
     own = architecture.remainder(configuration)
     assert own is not None
     path = architecture.path_of(configuration)
-    head_us = _us(work.head_bytes, architecture.head_share, bandwidth_gbs)
-    matrices = list(_products(work, architecture.products_of(configuration), bandwidth_gbs))
+    products = architecture.products_of(configuration)
+    head_share = products.share if configuration.is_one_kernel else architecture.head_share
+    head_us = _us(work.head_bytes, head_share, bandwidth_gbs)
+    matrices = list(_products(work, products, bandwidth_gbs))
     attention_us = path.attention_us + path.attention_us_per_million * work.attended
     kernels = own.kernels * work.layers
     device_us = head_us + work.layers * (sum(us for us, _ in matrices) + attention_us + own.others_us)
@@ -53,6 +55,12 @@ def step(architecture: Architecture, configuration: Configuration, work: Workloa
         memory_us=head_us + work.layers * sum(us for us, by_memory in matrices if by_memory),
         added_ms=path.readback_ms + path.new_length_ms,
     )
+
+
+def whole_us(work: Workload, products: Products, bandwidth_gbs: float) -> float:
+    """Returns the µs of a step that is one kernel: its layers, and the head at the same share of the bandwidth."""
+    layers_us = sum(us for us, _ in _products(work, products, bandwidth_gbs))
+    return work.layers * layers_us + _us(work.head_bytes, products.share, bandwidth_gbs)
 
 
 def product_us(size_bytes: float, products: Products, bandwidth_gbs: float) -> float:

@@ -74,16 +74,17 @@ class Workload:
 
 
 def workload(configuration: Configuration, shape: ModelShape, ctx: int) -> Workload:
-    """Returns the work of a step at `ctx`. A step that is one kernel has one matrix: all bytes that it streams."""
+    """Returns the work of a step at `ctx`. If one kernel is the step, a layer has one matrix: all that it streams."""
     dtype_bytes = floors.DTYPE_BYTES[configuration.dtype]
     streamed = streamed_bytes(configuration, shape, ctx)
+    head_bytes = shape.embedding_parameters * dtype_bytes
     if configuration.is_one_kernel:
-        return Workload(1, (streamed,), 0.0, 0.0, streamed)
+        return Workload(shape.layers, ((streamed - head_bytes) / shape.layers,), head_bytes, 0.0, streamed)
     positions = ctx if configuration.cache == DYNAMIC else floors.kv_alloc_tokens(ctx, PROTOCOL.warmup, PROTOCOL.steps)
     return Workload(
         layers=shape.layers,
         matrices=tuple(_matrix_bytes(configuration, rows, columns) for rows, columns in shape.linear_shapes),
-        head_bytes=shape.embedding_parameters * dtype_bytes,
+        head_bytes=head_bytes,
         attended=positions * shape.q_width / 1e6,
         streamed_bytes=streamed,
     )

@@ -18,20 +18,20 @@ GRAPH = Configuration("bf16", "cublas", "graph", "static")
 EAGER = Configuration("bf16", "cublas", "eager", "dynamic")
 MARLIN = Configuration("awq", "marlin", "graph", "static")
 FUSED = Configuration("bf16", "fused", "fused", "static")
+PARAMETERS = (6_500_000_000, 7_000_000_000)
 GBS = {"h100": 3350.0, "h200": 4800.0}
 
 
 def _remainder(configuration: Configuration, others_us: float, issue_us: float, least_share: float) -> Remainder:
     own = vars(configuration)
     return Remainder(**own, kernels=50.0, others_us=others_us, issue_us=issue_us, launch_us=(4.0, 5.0), ctx=16384,
-                     least_share=least_share, gpus=("h100", "h200"))  # fmt: skip
+                     least_share=least_share, gpus=("h100", "h200"), parameters=PARAMETERS)  # fmt: skip
 
 
 TRUTH = Architecture(
     name="hopper",
     capability="9.0",
     gpus=dict(GBS),
-    parameters=(6.5e9, 7e9),
     head_share=0.9,
     products=(
         Products("bf16", "cublas", 0.8, 0.0, 8.0),
@@ -46,7 +46,7 @@ TRUTH = Architecture(
     remainders=(
         _remainder(EAGER, 48.0, 16.0, 0.4),
         _remainder(GRAPH, 64.0, 0.0, 0.2),
-        replace(_remainder(FUSED, 0.0, 0.0, 0.8), kernels=1.0),
+        replace(_remainder(FUSED, 0.0, 0.0, 0.8), kernels=0.033333),
         _remainder(MARLIN, 60.0, 0.0, 0.17),
     ),
     probe_correlation=None,
@@ -64,11 +64,16 @@ def observation(configuration: Configuration, model: str, gpu: str = "h200", ctx
     assert own is not None
     kernels = own.kernels * work.layers
     products = TRUTH.products_of(configuration)
-    times = GroupTimes(
-        products=work.layers * sum(stepmodel.product_us(size, products, GBS[gpu]) for size in work.matrices),
-        head=work.head_bytes / (TRUTH.head_share * GBS[gpu] * 1e3),
-        attention=work.layers * (path.attention_us + path.attention_us_per_million * work.attended),
-        others=work.layers * own.others_us,
+    whole = GroupTimes(stepmodel.whole_us(work, products, GBS[gpu]), 0.0, 0.0, 0.0)
+    times = (
+        whole
+        if configuration.is_one_kernel
+        else GroupTimes(
+            products=work.layers * sum(stepmodel.product_us(size, products, GBS[gpu]) for size in work.matrices),
+            head=work.head_bytes / (TRUTH.head_share * GBS[gpu] * 1e3),
+            attention=work.layers * (path.attention_us + path.attention_us_per_million * work.attended),
+            others=work.layers * own.others_us,
+        )
     )
     revisit_ms = max(step.host_ms, step.device_ms) + path.readback_ms
     return Observation(

@@ -13,7 +13,7 @@ def test_every_constant_is_in_a_table():
     assert "the head is read at 0.900 of the bandwidth" in text
     assert "| awq | marlin | 0.800 | 0.600 | 8.00 |" in text
     assert "| eager | dynamic | 10.00 | 0.600 | 16384 | 0.30 | 0.050 | 40.0 |" in text
-    assert "| bf16 | cublas | eager | dynamic | 50.0 | 48.0 | 16.0 | 0.400 | h100, h200 |" in text
+    assert "| bf16 | cublas | eager | dynamic | 50 | 48.0 | 16.0 | 0.400 | h100, h200 |" in text
     assert "| device | 10 | 4 | 0.040 | 10.0 | -10 % to +11 % |" in text
 
 

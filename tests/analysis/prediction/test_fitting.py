@@ -5,6 +5,9 @@ from dataclasses import replace
 import pytest
 
 from analysis.prediction import fitting
+from analysis.prediction.constants import Constants
+from analysis.prediction.kernelgroups import GroupTimes
+from runner.cell import catalogue
 from runner.errors import BadRecord
 from tests.support.predictions import EAGER, FUSED, GRAPH, MARLIN, TRUTH, observation, on_hosts, rows
 
@@ -42,7 +45,7 @@ def test_the_ranges_of_what_was_measured_are_kept(fitted):
     own = fitted.remainder(EAGER)
     assert (own.launch_us, own.ctx, own.gpus, own.least_share) == ((4.5, 4.5), 16384, ("h100", "h200"), 0.4)
     # the layers of Llama-3.1-8B have 32 * (2 * 4096² + 2 * 4096 * 1024 + 3 * 4096 * 14336) parameters
-    assert fitted.parameters[1] == 32 * (2 * 4096**2 + 2 * 4096 * 1024 + 3 * 4096 * 14336)
+    assert own.parameters[1] == 32 * (2 * 4096**2 + 2 * 4096 * 1024 + 3 * 4096 * 14336)
     assert fitted.probe_correlation is None
 
 
@@ -87,3 +90,24 @@ def test_clocks_that_cross_leave_no_time_between_them():
     fitted = fitting.fit([crossed, replace(graph, rate_ms=graph.wall_ms + 0.1)])
     assert fitted.path_of(EAGER).new_length_ms == 0.0
     assert fitted.path_of(GRAPH).readback_ms == 0.0
+
+
+@pytest.mark.medium
+def test_a_small_model_shows_the_least_time_of_a_layer_of_one_kernel():
+    """Memory limits the layers of the large models, 470 MB each, so that these do not show it."""
+    large = [observation(GRAPH, "qwen2.5-7b"), observation(FUSED, "qwen2.5-7b"), observation(FUSED, "llama-3.1-8b")]
+    small = observation(FUSED, "qwen2.5-0.5b")
+    head_us = small.work.head_bytes / (0.85 * small.bandwidth_gbs * 1e3)
+    exchanging = replace(small, times=GroupTimes(24 * 30.0 + head_us, 0.0, 0.0, 0.0))
+    unseen, found = (fitting.fit(rows_).products_of(FUSED) for rows_ in (large, [*large, exchanging]))
+    assert (unseen.share, unseen.fixed_us) == (close(0.85), 0.0)
+    assert (found.share, found.fixed_us) == (close(0.85), close(30.0))
+
+
+def test_a_configuration_covers_models_of_the_size_of_its_rows():
+    """Only the fused step was measured with the small model."""
+    shapes = [catalogue.models()[name].shape for name in ("qwen2.5-0.5b", "qwen2.5-7b", "tiny")]
+    rows_ = [observation(GRAPH, "qwen2.5-7b"), observation(FUSED, "qwen2.5-7b"), observation(FUSED, "qwen2.5-0.5b")]
+    known = Constants((fitting.fit(rows_),))
+    assert [known.covers(GRAPH, shape) for shape in shapes] == [False, True, False]
+    assert [known.covers(FUSED, shape) for shape in shapes] == [True, True, False]

@@ -6,6 +6,8 @@ from analysis.prediction import constants, predicted
 from runner.cell import catalogue
 from runner.errors import BadValue, NotAvailable, UnknownName
 
+QWEN = catalogue.models()["qwen2.5-7b"].shape
+
 
 def test_every_configuration_of_the_constants_is_predicted_on_every_gpu():
     rows = predicted.predictions(["l4", "h100"], "qwen2.5-7b", 2048)
@@ -66,9 +68,16 @@ def test_a_card_of_unknown_memory_fits_as_far_as_is_known(monkeypatch: pytest.Mo
     assert "fit" not in " ".join(first.notes)
 
 
+def test_a_configuration_is_predicted_for_models_of_the_size_of_its_rows():
+    """The fused step alone was measured with a model of half a billion parameters."""
+    rows = predicted.predictions(["h200"], "qwen2.5-0.5b", 2048)
+    assert {row.kernel for row in rows} == {"fused"}
+    assert len({row.kernel for row in predicted.predictions(["h200"], "qwen2.5-7b", 2048)}) > 1
+
+
 def test_a_kernel_that_needs_a_newer_card_is_left_out():
     gpu = catalogue.Gpu(**{**vars(catalogue.gpus()["l4"]), "compute_capability": "7.5"})
-    names = {each.kernel for each in predicted.configurations(constants.committed(), gpu)}
+    names = {each.kernel for each in predicted.configurations(constants.committed(), gpu, QWEN)}
     assert "cublas" in names
     assert not {"marlin", "fused"} & names
 

@@ -78,6 +78,9 @@ def test_a_check_names_what_it_could_not_check():
     one = [each for each in rows() if each.configuration != MARLIN or each.gpu == "h100"]
     text = predicttext.check_text(heldout.check(one))
     assert "**Same architecture: each GPU from the records of the others**" in text
-    assert "- Not checked without h100, since no other record has it: awq marlin graph static." in text
+    assert (
+        "since no other record has the configuration and a model within a factor of 2 in size: awq marlin graph static."
+        in text
+    )
     assert "**Models of equal layers from the records of the others**" in text
     assert "**Figures of the paper, which are never fitted**" in text

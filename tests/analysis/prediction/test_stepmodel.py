@@ -48,6 +48,17 @@ def test_kernels_limit_a_step_if_memory_takes_less_than_half():
 
 
 def test_a_step_that_is_one_kernel_streams_its_bytes():
-    work = Workload(1, (850e6,), 0.0, 0.0, 850e6)
-    # 850 MB at 0.85 of 1000 GB/s: 1 ms; one gap of 6 µs and 0.06 ms of read-back
-    assert stepmodel.step(TRUTH, FUSED, work, 1000.0).ms == pytest.approx(1.0 + 0.006 + 0.06)
+    work = Workload(30, (34e6,), 85e6, 0.0, 1105e6)
+    # a layer's 34 MB at 0.85 of 1000 GB/s: 40 µs; 85 MB of the head: 100 µs; one gap of 6 µs, and 0.06 ms of read-back
+    step = stepmodel.step(TRUTH, FUSED, work, 1000.0)
+    assert step.ms == pytest.approx(1.2 + 0.1 + 0.006 + 0.06, rel=1e-5)
+    assert step.limit == "memory"
+
+
+def test_a_layer_of_one_kernel_takes_at_least_the_time_of_its_exchanges():
+    work = Workload(30, (34e6,), 85e6, 0.0, 1105e6)
+    plain, packed, fused = TRUTH.products
+    slow = replace(TRUTH, products=(plain, packed, replace(fused, fixed_us=50.0)))
+    step = stepmodel.step(slow, FUSED, work, 1000.0)
+    assert step.ms == pytest.approx(30 * 0.05 + 0.1 + 0.006 + 0.06, rel=1e-5)
+    assert (step.limit, step.memory_us) == ("kernels", pytest.approx(100.0))

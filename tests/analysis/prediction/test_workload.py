@@ -26,9 +26,10 @@ def test_a_static_cache_is_attended_over_its_allocation_and_a_growing_one_over_i
     assert workload.workload(EAGER, QWEN, 2048).attended == 2048 * 3584 / 1e6
 
 
-def test_a_step_that_is_one_kernel_has_one_matrix_of_all_its_bytes():
+def test_a_layer_of_a_step_that_is_one_kernel_has_one_matrix_of_all_its_bytes():
     work = workload.workload(FUSED, QWEN, 2048)
-    assert (work.layers, work.matrices, work.head_bytes, work.attended) == (1, (work.streamed_bytes,), 0.0, 0.0)
+    assert (work.layers, work.head_bytes, work.attended) == (28, 152064 * 3584 * 2, 0.0)
+    assert 28 * sum(work.matrices) + work.head_bytes == pytest.approx(work.streamed_bytes)
     assert work.streamed_bytes == workload.workload(GRAPH, QWEN, 2048).streamed_bytes
 
 
