@@ -55,7 +55,7 @@ def test_cells_of_one_gpu_and_model_have_a_heading(frame):
     table = [row for row in budget_table.rows(frame) if row.valid]
     (axes,) = budget.draw(table).figure.axes
     headings = [text.get_text() for text in axes.texts if text.get_fontweight() == "bold"]
-    assert headings == ["h200, llama-3.1-8b", "h200, mistral-7b", "h200, qwen2.5-7b"]
+    assert headings == ["h200, llama-3.1-8b", "h200, mistral-7b", "h200, qwen2.5-0.5b", "h200, qwen2.5-7b"]
 
 
 def test_every_term_has_a_look_of_its_own():

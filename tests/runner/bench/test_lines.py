@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from runner.bench.lines import lines
-from runner.bench.result import CAVEATS
+from runner.bench.result import CAVEATS, Bench
+from runner.cell.jsonform import from_json
 from runner.record.sections.surroundings import Snapshots
 from tests.support.benches import example_bench
+from tests.support.processes import ROOT
+
+DOCS = ROOT / "docs"
 
 
 def test_the_lines_have_each_speed_each_ratio_each_reason_and_the_limits() -> None:
@@ -52,3 +57,9 @@ def test_what_may_have_disturbed_the_bench_is_noted() -> None:
         "note: the card ran with a lower clock than it could (throttled)",
         "note: other processes used up to 0.75 CPU cores while steps were timed (host-busy)",
     ]
+
+
+def test_the_page_on_runtimes_shows_the_committed_bench() -> None:
+    found = json.loads((DOCS / "evidence" / "bench" / "h200-qwen2.5-7b-2048.json").read_text())
+    shown = "\n".join(f"    {line}".rstrip() for line in lines(from_json(Bench, found)))
+    assert shown in (DOCS / "runtimes.md").read_text()
