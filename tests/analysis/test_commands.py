@@ -84,7 +84,7 @@ def test_filters_choose_and_one_that_leaves_nothing_says_what_there_is():
     rows = json.loads(command("floor", "--records", RECORDS, "--study", "cuda-graphs", "--format", "json").stdout)
     assert {row["runtime"] for row in rows} >= {"eager", "graph"}
     assert {row["cache"] for row in rows} == {"static"}
-    assert "has gpu l4: it has gpu h100, h200; model llama-3.1-8b, mistral-7b, qwen2.5-7b" in refused(
+    assert "has gpu l4: it has gpu h100, h200; model llama-3.1-8b, mistral-7b, qwen2.5-0.5b, qwen2.5-7b" in refused(
         "floor", "--records", RECORDS, "--gpu", "l4"
     )
     assert "study nothing" in refused("graphs", "--records", RECORDS, "--study", "nothing")

@@ -18,7 +18,7 @@ LEAST_MHZ, MOST_MHZ = 100, 5000
 """Clock rates of a multiprocessor that exist."""
 MOST_SLOWDOWN = 1.25
 """Largest ratio of a step with clock stamps to a profiled step, medians of both. The median step of any committed
-session has 0.90 to 0.92 times the clocks that the card's maximum would make in the profiled step's time."""
+session has 0.90 to 0.95 times the clocks that the card's maximum would make in the profiled step's time."""
 ROUNDING = 0.01
 """Largest distance of a sum of whole clocks from a whole number; in committed sessions it is 2e-6."""
 ONCE = ("head",)

@@ -145,9 +145,10 @@ def test_committed_sessions_are_far_from_each_limit() -> None:
     found = [each for each in map(read.record_or_faults, committed()) if each.phases is not ABSENT]
     assert len(found) >= 30
     rates, distances, speeds = zip(*map(measures, found), strict=True)
-    assert 0.89 < min(rates) <= max(rates) < 0.92
+    assert 0.895 < min(rates) <= max(rates) < 0.945
+    assert re.search(r"has 0\.90 to 0\.95 times", Path(str(kernelphases.__file__)).read_text())
     assert max(distances) < 1e-5
-    assert min(speeds) > 1.2
+    assert min(speeds) > 1.15  # of the head, the only phase that runs at the speed of the memory throughout
 
 
 def committed():
