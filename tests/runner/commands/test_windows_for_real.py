@@ -92,6 +92,7 @@ def test_what_choose_advises_for_its_tail_is_a_request_for_more_windows(folder: 
     assert 1 - 0.05 ** (1 / steps) <= 0.001  # of so many independent steps, none late
 
 
+@pytest.mark.whole
 def test_a_study_measures_each_number_of_windows_and_continues(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(
         "sessions: 1\nprotocol: tail-long\n"

@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from runner.cell.jsonform import to_json
-from runner.record import judgement, record, spool
+from runner.record import judgement, record
 from tests.support.records import cpu_record, example_record, failed_record
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -38,12 +38,6 @@ def test_measured_sessions_are_valid() -> None:
 @pytest.mark.parametrize("status", sorted({*record.STATUSES} - {record.MEASURED}))
 def test_sessions_without_a_measurement_are_valid(status: str) -> None:
     assert _faults(failed_record(status)) == []
-
-
-@pytest.mark.medium
-def test_committed_records_are_valid() -> None:
-    for path in spool.record_files(ROOT / "experiments" / "records"):
-        assert _faults(json.loads(path.read_text(encoding="utf-8"))) == [], path
 
 
 def test_every_section_that_the_reader_asks_for_is_required() -> None:

@@ -61,6 +61,7 @@ def test_an_ipv6_address_is_in_brackets() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.usefixtures("sqlite_uri")
 def test_the_ui_starts_quietly_and_a_second_one_on_its_port_is_refused(tmp_path: Path) -> None:
     store.commit(typed(example_record()), None)
