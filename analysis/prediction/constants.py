@@ -19,8 +19,8 @@ from runner.files import yamlfile
 
 PATH = Path(__file__).with_name("constants.yaml")
 SIZE_MARGIN = 2.0
-"""A step is predicted for models whose layers have up to this times the parameters of the largest fitted one, and down
-to those of the smallest one divided by it."""
+"""A step is predicted for models whose layers have up to this times the parameters of a fitted one, and down to those
+divided by it."""
 DIGITS = 5
 """Significant digits of the constants in the file."""
 HEADER = (
@@ -84,8 +84,8 @@ class Remainder(Row):
     least_share: float
     """smallest share of the datasheet's bandwidth that a session shows"""
     gpus: tuple[str, ...]
-    parameters: tuple[int, int]
-    """least and largest number of parameters of the layers of the models of these rows"""
+    parameters: tuple[int, ...]
+    """numbers of parameters of the layers of the models of these rows"""
 
     @property
     def configuration(self) -> Configuration:
@@ -93,8 +93,8 @@ class Remainder(Row):
 
     def covers(self, shape: ModelShape) -> bool:
         """Returns whether a model is so much like those of these rows that its step is predicted."""
-        least, largest = self.parameters
-        return least / SIZE_MARGIN <= layer_parameters(shape) <= largest * SIZE_MARGIN
+        size = layer_parameters(shape)
+        return any(fitted / SIZE_MARGIN <= size <= fitted * SIZE_MARGIN for fitted in self.parameters)
 
     @property
     def measured_on(self) -> str:

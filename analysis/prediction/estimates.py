@@ -16,13 +16,14 @@ from dataclasses import dataclass, replace
 
 from analysis.prediction import residuals, stepmodel
 from analysis.prediction.constants import Architecture, Constants, Remainder, Spread
-from analysis.prediction.stepmodel import HOST_BOUND, MEMORY, Step
+from analysis.prediction.stepmodel import HOST_BOUND, KERNELS, MEMORY, Step
 from analysis.prediction.workload import Configuration, Workload, workload
 from runner import registry
 from runner.cell import floors
 from runner.cell.shape import ModelShape
 
 UNTESTED = "untested"
+EXCHANGES = "the exchanges of a layer, which limit it, were measured with one model alone"
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ def estimate(constants: Constants, card: Card, shape: ModelShape, ctx: int, conf
         return _untested(constants, card, shape, ctx, configuration)
     step = stepmodel.step(known, configuration, work, card.bandwidth_gbs)
     low_ms, high_ms, caveats = _range(known, step, card, shape, ctx, configuration)
+    if configuration.is_one_kernel and step.limit == KERNELS:
+        caveats = (EXCHANGES, *caveats)
     if step.limit == HOST_BOUND:
         caveats = (_of_the_host(own), *caveats)
     if new_length_ms := known.path_of(configuration).new_length_ms:

@@ -205,7 +205,6 @@ def _remainders(observed: Sequence[Observation]) -> tuple[Remainder, ...]:
 
 def _remainder(configuration: Configuration, rows: Sequence[Observation], readback_ms: float) -> Remainder:
     is_host_paced = _is_host_paced(rows)
-    parameters = [layer_parameters(row.shape) for row in rows]
     issue_us = _mean((row.revisit_ms - readback_ms) / row.kernels * 1e3 for row in rows) if is_host_paced else 0.0
     return Remainder(
         **vars(configuration),
@@ -216,7 +215,7 @@ def _remainder(configuration: Configuration, rows: Sequence[Observation], readba
         ctx=max(row.ctx for row in rows),
         least_share=min(row.least_busy_share if is_host_paced else row.least_share for row in rows),
         gpus=tuple(sorted({row.gpu for row in rows})),
-        parameters=(min(parameters), max(parameters)),
+        parameters=tuple(sorted({layer_parameters(row.shape) for row in rows})),
     )
 
 

@@ -16,6 +16,7 @@ from runner.cell import catalogue, floors, vocabulary
 from runner.cell.catalogue import Gpu, Model
 from runner.cell.shape import ModelShape
 from runner.cell.vocabulary import CUDA
+from runner.counts import listed
 from runner.errors import BadValue, NotAvailable
 from runner.plan import fit
 
@@ -152,12 +153,11 @@ def known_model(name: str, ctx: int, constants: Constants) -> Model:
     if not 1 <= ctx <= largest:
         raise BadValue(f"ctx={ctx}: choose a context of 1 to {largest} positions for {name}")
     if not any(constants.covers(each, model.shape) for each in constants.configurations):
-        sizes = [each.parameters for known in constants.architectures for each in known.remainders]
-        least, largest = min(least for least, _ in sizes), max(largest for _, largest in sizes)
+        fitted = {size for known in constants.architectures for each in known.remainders for size in each.parameters}
+        sizes = listed([f"{size / 1e9:.2g}" for size in sorted(fitted)], "and")
         raise NotAvailable(
             f"model={name} has {layer_parameters(model.shape) / 1e9:.2g} billion parameters in its layers, and the "
-            f"constants were fitted on {least / 1e9:.2g} to {largest / 1e9:.2g} billion: choose a model within a "
-            f"factor of {SIZE_MARGIN:g}"
+            f"constants were fitted on models with {sizes} billion: choose one within a factor of {SIZE_MARGIN:g}"
         )
     return model
 

@@ -30,6 +30,14 @@ def test_a_tested_card_has_the_models_step_and_the_range_of_held_out_rows():
     assert not found.contains(found.step_ms * 1.11)
 
 
+def test_a_step_that_exchanges_limit_says_that_one_model_showed_their_time():
+    """Memory takes 165 µs for the 470 MB of a layer, at 0.85 of 3350 GB/s."""
+    plain, packed, fused = TRUTH.products
+    slow = Constants((replace(TRUTH, products=(plain, packed, replace(fused, fixed_us=500.0))),))
+    assert of(H100, FUSED, known=slow).caveats == (estimates.EXCHANGES,)
+    assert of(H100, FUSED).caveats == ()
+
+
 def test_a_card_of_a_measured_architecture_without_this_configuration_is_untested_and_says_which_is_missing():
     others = tuple(each for each in TRUTH.remainders if each.runtime != "graph")
     ada = replace(TRUTH, name="ada", capability="8.9", gpus={"l4": 300.0}, remainders=others)

@@ -45,7 +45,7 @@ def test_the_ranges_of_what_was_measured_are_kept(fitted):
     own = fitted.remainder(EAGER)
     assert (own.launch_us, own.ctx, own.gpus, own.least_share) == ((4.5, 4.5), 16384, ("h100", "h200"), 0.4)
     # the layers of Llama-3.1-8B have 32 * (2 * 4096² + 2 * 4096 * 1024 + 3 * 4096 * 14336) parameters
-    assert own.parameters[1] == 32 * (2 * 4096**2 + 2 * 4096 * 1024 + 3 * 4096 * 14336)
+    assert own.parameters[-1] == 32 * (2 * 4096**2 + 2 * 4096 * 1024 + 3 * 4096 * 14336)
     assert fitted.probe_correlation is None
 
 
@@ -106,8 +106,11 @@ def test_a_small_model_shows_the_least_time_of_a_layer_of_one_kernel():
 
 def test_a_configuration_covers_models_of_the_size_of_its_rows():
     """Only the fused step was measured with the small model."""
-    shapes = [catalogue.models()[name].shape for name in ("qwen2.5-0.5b", "qwen2.5-7b", "tiny")]
+    models = catalogue.models()
+    between = replace(models["qwen2.5-7b"].shape, layers=7)  # 1.6 billion parameters in its layers
+    shapes = [models[name].shape for name in ("qwen2.5-0.5b", "qwen2.5-7b", "tiny")]
     rows_ = [observation(GRAPH, "qwen2.5-7b"), observation(FUSED, "qwen2.5-7b"), observation(FUSED, "qwen2.5-0.5b")]
     known = Constants((fitting.fit(rows_),))
     assert [known.covers(GRAPH, shape) for shape in shapes] == [False, True, False]
     assert [known.covers(FUSED, shape) for shape in shapes] == [True, True, False]
+    assert not known.covers(FUSED, between)
