@@ -144,3 +144,6 @@ def test_a_configuration_covers_models_of_the_size_of_its_rows():
     assert [known.covers(GRAPH, shape) for shape in shapes] == [False, True, False]
     assert [known.covers(FUSED, shape) for shape in shapes] == [True, True, False]
     assert not known.covers(FUSED, between)
+    assert [known.covers(GRAPH, replace(between, layers=layers)) for layers in (13, 14, 56, 57)] == [
+        *(False, True, True, False)
+    ]
