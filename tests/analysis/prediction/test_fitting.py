@@ -1,10 +1,12 @@
 """The fit gives back the constants that made the rows, and what it cannot tell it does not claim."""
 
+import statistics
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from analysis.prediction import fitting, stepmodel
+from analysis.prediction import fitting, observations, stepmodel
 from analysis.prediction.constants import Constants, Products
 from analysis.prediction.kernelgroups import GroupTimes
 from runner.cell import catalogue
@@ -147,3 +149,22 @@ def test_a_configuration_covers_models_of_the_size_of_its_rows():
     assert [known.covers(GRAPH, replace(between, layers=layers)) for layers in (13, 14, 56, 57)] == [
         *(False, True, True, False)
     ]
+
+
+@pytest.mark.medium
+def test_the_page_says_what_a_share_alone_predicts_of_the_fused_step():
+    root = Path(__file__).parents[3]
+    found = observations.observed(root / "experiments" / "records").rows
+    rows_ = [row for row in found if row.configuration.is_one_kernel]
+    share = statistics.geometric_mean(
+        row.work.streamed_bytes / row.bandwidth_gbs / 1e3 / row.times.products for row in rows_
+    )
+    outside = fitting._own_outside(rows_)
+    outside_ms = outside.readback_ms + outside.gap_us / 1e3
+    errors = [
+        (row.work.streamed_bytes / row.bandwidth_gbs / 1e6 / share + outside_ms) / row.wall_ms - 1
+        for row in rows_
+        if row.model != "qwen2.5-0.5b"
+    ]
+    page = (root / "docs" / "prediction.md").read_text()
+    assert f"are predicted {100 * min(errors):.0f} to {100 * max(errors):.0f} % too" in page
