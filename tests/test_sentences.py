@@ -283,6 +283,10 @@ def test_the_committed_sessions_of_the_fused_step(frame, records):
         cards |= {(row.model, one["keys"]["host_id"]) for one in own}
     assert len(usual) == 10
     assert said(f"Their probes read {ends(probes, '{:.2f}')} TB/s", FUSED)
+    assert said("Thirty committed sessions are of this state", FUSED)
+    assert len(probes) == 30
+    assert said("those of Qwen2.5-0.5B are from two H200s, all others from one", FUSED)
+    assert len({host for model, host in cards if model == "qwen2.5-0.5b"}) == 2
     assert len({host for model, host in cards if model != "qwen2.5-0.5b"}) == 1
     aims = {"qwen2.5-7b": 0.84, "mistral-7b": 0.86, "llama-3.1-8b": 0.86}
     reached = {(row.model, row.ctx): row.r_floor for row in usual if row.ctx in (2048, 16384)}

@@ -21,8 +21,12 @@ from runner.errors import BadRecord
 
 START = (0.8, 5.0)
 """Start of the fit of the plain products: share of the bandwidth, and µs of the shortest product."""
+MOST_US = 100.0
+"""Longest least time of a product."""
 ONE_KERNEL_START = (0.8, 0.0, 15.0)
 """Start of the fit of a step that is one kernel: share of the bandwidth, µs per MB, and µs of the shortest layer."""
+MOST_ERROR = 0.1
+"""Largest error, as a logarithm, of a row of a step that is one kernel; if one is larger, the fit starts elsewhere."""
 HOST_PACED = 1.1
 """Time of a step without read-back over the time of its kernels, above which the host sets the pace."""
 Key = TypeVar("Key", bound=Hashable)
@@ -84,16 +88,20 @@ def _plain_products(plain: Sequence[Observation]) -> Products:
 
 
 def _share_and_least_time(
-    start: Products, rows: Sequence[Observation], error: Callable[[Observation, Products], float]
+    start: Products,
+    rows: Sequence[Observation],
+    error: Callable[[Observation, Products], float],
+    most_us: float = MOST_US,
 ) -> Products:
-    """Returns the products with the share of the bandwidth and the least time that leave the smallest errors."""
+    """Returns the products with the share of the bandwidth and the least time, up to `most_us`, that leave the smallest
+    errors."""
     from scipy.optimize import least_squares  # half a second, which commands that predict nothing do not need
 
     def errors(values: Sequence[float]) -> list[float]:
         products = replace(start, share=float(values[0]), fixed_us=float(values[1]))
         return [error(row, products) for row in rows]
 
-    share, fixed_us = least_squares(errors, (start.share, start.fixed_us), bounds=([0.05, 0.0], [1.0, 100.0])).x
+    share, fixed_us = least_squares(errors, (start.share, start.fixed_us), bounds=([0.05, 0.0], [1.0, most_us])).x
     return replace(start, share=float(share), fixed_us=float(fixed_us))
 
 
@@ -120,8 +128,16 @@ def _products(quant: str, kernel: str, rows: Sequence[Observation], plain: Produ
 
 def _layers_of_one_kernel(start: Products, rows: Sequence[Observation]) -> Products:
     """Returns the share of the bandwidth at which a layer is read, and the least time of a layer, in which its blocks
-    exchange values. That is 0 if memory limits the layers of every row: such rows do not show it."""
-    found = _share_and_least_time(start, rows, _whole_error)
+    exchange values. That is 0 if memory limits the layers of every row: such rows do not show it.
+
+    A least time below what memory takes has no effect, so that a fit which starts there may not find it. If that fit
+    misses a row by far, a second one starts at the shortest layer of the rows.
+    """
+    found = _share_and_least_time(start, rows, _whole_error, most_us=math.inf)
+    if max(abs(_whole_error(row, found)) for row in rows) > MOST_ERROR:
+        shortest_us = min(row.times.products / row.work.layers for row in rows)
+        other = _share_and_least_time(replace(start, fixed_us=shortest_us), rows, _whole_error, most_us=math.inf)
+        found = min(found, other, key=lambda each: sum(_whole_error(row, each) ** 2 for row in rows))
     sizes = [(row, size) for row in rows for size in row.work.matrices]
     shows = any(stepmodel.product_us(size, found, row.bandwidth_gbs) == found.fixed_us for row, size in sizes)
     return found if shows else replace(found, fixed_us=0.0)

@@ -46,6 +46,15 @@ def test_a_card_of_a_measured_architecture_without_this_configuration_is_unteste
     assert found.caveats == ("no record of this configuration on its architecture; shares as seen on h100, h200",)
 
 
+def test_records_of_models_of_another_size_are_no_base_of_an_estimate():
+    """Ada has this configuration of a small model alone, from which follows neither a step nor a share."""
+    small = tuple(replace(each, parameters=(360_000_000,), gpus=("l4",)) for each in TRUTH.remainders)
+    ada = replace(TRUTH, name="ada", capability="8.9", gpus={"l4": 300.0}, remainders=small)
+    found = of(L4, GRAPH, known=Constants((TRUTH, ada)))
+    assert found.basis == "untested"
+    assert found.caveats[0].endswith("shares as seen on h100, h200")
+
+
 def test_a_step_that_the_host_limits_is_valid_for_such_hosts():
     found = of(H100, EAGER)
     assert found.limit == "host-bound"

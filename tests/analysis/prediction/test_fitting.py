@@ -1,11 +1,13 @@
 """The fit gives back the constants that made the rows, and what it cannot tell it does not claim."""
 
+import statistics
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from analysis.prediction import fitting
-from analysis.prediction.constants import Constants
+from analysis.prediction import fitting, observations, stepmodel
+from analysis.prediction.constants import Constants, Products
 from analysis.prediction.kernelgroups import GroupTimes
 from runner.cell import catalogue
 from runner.errors import BadRecord
@@ -104,6 +106,36 @@ def test_a_small_model_shows_the_least_time_of_a_layer_of_one_kernel():
     assert (found.share, found.fixed_us) == (close(0.85), close(30.0))
 
 
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    ("gbs", "least_us"),
+    [(4800.0, 30.0), (4800.0, 190.0), (2039.0, 30.0), (2039.0, 190.0), (1008.0, 60.0), (300.0, 190.0)],
+)
+def test_the_least_time_of_a_layer_is_found_on_cards_of_any_bandwidth(gbs, least_us):
+    """A layer of the small model takes 119 µs at 0.85 of 300 GB/s, far more than the 15 µs at which the fit starts."""
+    rows_ = whole_rows(gbs, least_us, "qwen2.5-7b", "llama-3.1-8b", "qwen2.5-0.5b")
+    found = fitting.fit([observation(GRAPH, "qwen2.5-7b"), *rows_]).products_of(FUSED)
+    assert (found.share, found.fixed_us) == (close(0.85), close(least_us))
+
+
+@pytest.mark.medium
+def test_scatter_of_large_models_is_no_least_time_of_their_layers():
+    rows_ = whole_rows(4800.0, 0.0, "qwen2.5-7b", "llama-3.1-8b")
+    scattered = [
+        replace(row, times=replace(row.times, products=row.times.products * factor))
+        for row, factor in zip(rows_, (1.05, 0.95), strict=True)
+    ]
+    found = fitting.fit([observation(GRAPH, "qwen2.5-7b"), *scattered]).products_of(FUSED)
+    assert (found.share, found.fixed_us) == (pytest.approx(0.85, rel=0.03), 0.0)
+
+
+def whole_rows(gbs, least_us, *models):
+    """Returns rows of the fused step, which reads at 0.85 of the bandwidth and takes a least time for a layer."""
+    truth = Products("bf16", "fused", 0.85, 0.0, least_us)
+    rows_ = [replace(observation(FUSED, model), bandwidth_gbs=gbs) for model in models]
+    return [replace(row, times=GroupTimes(stepmodel.whole_us(row.work, truth, gbs), 0.0, 0.0, 0.0)) for row in rows_]
+
+
 def test_a_configuration_covers_models_of_the_size_of_its_rows():
     """Only the fused step was measured with the small model."""
     models = catalogue.models()
@@ -114,3 +146,25 @@ def test_a_configuration_covers_models_of_the_size_of_its_rows():
     assert [known.covers(GRAPH, shape) for shape in shapes] == [False, True, False]
     assert [known.covers(FUSED, shape) for shape in shapes] == [True, True, False]
     assert not known.covers(FUSED, between)
+    assert [known.covers(GRAPH, replace(between, layers=layers)) for layers in (13, 14, 56, 57)] == [
+        *(False, True, True, False)
+    ]
+
+
+@pytest.mark.medium
+def test_the_page_says_what_a_share_alone_predicts_of_the_fused_step():
+    root = Path(__file__).parents[3]
+    found = observations.observed(root / "experiments" / "records").rows
+    rows_ = [row for row in found if row.configuration.is_one_kernel]
+    share = statistics.geometric_mean(
+        row.work.streamed_bytes / row.bandwidth_gbs / 1e3 / row.times.products for row in rows_
+    )
+    outside = fitting._own_outside(rows_)
+    outside_ms = outside.readback_ms + outside.gap_us / 1e3
+    errors = [
+        (row.work.streamed_bytes / row.bandwidth_gbs / 1e6 / share + outside_ms) / row.wall_ms - 1
+        for row in rows_
+        if row.model != "qwen2.5-0.5b"
+    ]
+    page = (root / "docs" / "prediction.md").read_text()
+    assert f"are predicted {100 * min(errors):.0f} to {100 * max(errors):.0f} % too" in page
