@@ -121,11 +121,19 @@ def _untested(constants: Constants, card: Card, shape: ModelShape, ctx: int, con
     high_ms = max(device_ms, host_ms) + max(each.added_ms for each in seen)
     limit = HOST_BOUND if host_ms > device_ms else MEMORY
     gpus = sorted({gpu for each in seen for gpu in each.gpus})
-    missing = "no record" if constants.of(card.capability) is None else "no record of this configuration"
+    missing = _missing(constants.of(card.capability), configuration)
     caveats = [f"{missing} on its architecture; shares as seen on {', '.join(gpus)}"]
     if is_new:
         caveats.append(f"kernel tried on compute capability {', '.join(tried)} alone")
     return Estimate(math.sqrt(floor_ms * high_ms), floor_ms, high_ms, limit, UNTESTED, floor_ms, tuple(caveats))
+
+
+def _missing(known: Architecture | None, configuration: Configuration) -> str:
+    """Returns what the records of a card's architecture lack."""
+    if known is None:
+        return "no record"
+    other_size = known.remainder(configuration) is not None
+    return "no record of a model of this size" if other_size else "no record of this configuration"
 
 
 def _least_share(constants: Constants, quant: str) -> float:

@@ -44,6 +44,9 @@ def test_a_card_of_a_measured_architecture_without_this_configuration_is_unteste
     found = of(L4, GRAPH, known=Constants((TRUTH, ada)))
     assert found.basis == "untested"
     assert found.caveats == ("no record of this configuration on its architecture; shares as seen on h100, h200",)
+    small = tuple(replace(each, parameters=(10_000_000,)) for each in TRUTH.remainders)
+    found = of(L4, GRAPH, known=Constants((TRUTH, replace(ada, remainders=small))))
+    assert found.caveats == ("no record of a model of this size on its architecture; shares as seen on h100, h200",)
 
 
 def test_records_of_models_of_another_size_are_no_base_of_an_estimate():
