@@ -28,7 +28,7 @@ DATA = {"gpus", "models", "paper"}
 """Files of the folder that are no studies."""
 TAILS = {"tails": 18, "tails-dynamic": 8, "tails-p99": 4}
 OTHERS = {"energy": 10, "host": 8, "smoke": 4, **TAILS}
-FUSED = {"fused": 16, "graph-fused": 2}
+FUSED = {"fused": 20, "graph-fused": 2}
 ENTRIES = {
     "floor": 48,
     "floor-static": 48,
