@@ -1,4 +1,4 @@
-"""The tables of the front page and of five pages in docs/ are what their commands print."""
+"""The tables of the front page and of the pages in docs/ are what their commands print."""
 
 import shlex
 import sys
@@ -10,7 +10,7 @@ from tests.support.commands import command
 
 PAGES = (
     *("README.md", "docs/results.md", "docs/paper.md"),
-    *("docs/prediction.md", "docs/choose.md", "docs/faults.md"),
+    *("docs/prediction.md", "docs/choose.md", "docs/faults.md", "docs/fused.md"),
 )
 COMMANDS = [(page, command) for page in PAGES for command in fill.blocks((fill.ROOT / page).read_text("utf-8"))]
 PAGE = """before
@@ -39,6 +39,13 @@ def printed(line):
     assert done.returncode == 0
     assert all(note.startswith("note: ") for note in done.stderr.splitlines())
     return done.stdout
+
+
+def test_no_page_with_a_block_is_left_out():
+    pages = [fill.ROOT / "README.md", *(fill.ROOT / "docs").glob("*.md")]
+    assert {path.relative_to(fill.ROOT).as_posix() for path in pages if fill.blocks(path.read_text("utf-8"))} == {
+        *PAGES
+    }
 
 
 def test_the_pages_have_a_block_for_every_table():
